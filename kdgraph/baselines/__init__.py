@@ -1,0 +1,7 @@
+"""Baselines: what codes are compared with, under the same law."""
+
+from kdgraph.baselines.full import FullEmbedding
+from kdgraph.baselines.label_propagation import LabelPropagation
+from kdgraph.baselines.low_rank import LowRankEmbedding
+
+__all__ = ["FullEmbedding", "LabelPropagation", "LowRankEmbedding"]

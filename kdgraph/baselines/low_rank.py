@@ -1,0 +1,80 @@
+"""LowRankEmbedding: a table of rank r."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdgraph.encoder import Encoder, Encoding, positive_int
+
+
+class LowRankEmbedding(Encoder):
+    r"""A table that is a product, :math:`E = U V` with :math:`U \in \mathbb{R}^{N \times r}`
+    and :math:`V \in \mathbb{R}^{r \times C}`.
+
+    Give the rank, or a budget of bytes from which the largest rank follows:
+    :math:`r = \lfloor \mathrm{bytes} / (4 (N + C)) \rfloor`.
+
+    Args:
+        num_nodes: Number of nodes N.
+        embedding_dim: Width of a vector C.
+        rank: Rank r.
+        max_bytes: Instead of a rank, the bytes both factors may take in float32.
+
+    Raises:
+        TypeError: A size that is not an integer.
+        ValueError: Neither or both of ``rank`` and ``max_bytes``, a rank above
+            ``min(N, C)``, or a budget below rank 1.
+
+    Example:
+        >>> LowRankEmbedding(1000, 64, max_bytes=20_000).rank
+        4
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        embedding_dim: int,
+        rank: int | None = None,
+        *,
+        max_bytes: int | None = None,
+    ) -> None:
+        super().__init__(num_nodes, embedding_dim)
+        if (rank is None) == (max_bytes is None):
+            raise ValueError(
+                "LowRankEmbedding expects either rank or max_bytes, got "
+                f"rank={rank} and max_bytes={max_bytes}"
+            )
+        per_rank = 4 * (self.num_nodes + self.embedding_dim)
+        if max_bytes is not None:
+            rank = min(max_bytes // per_rank, self.num_nodes, self.embedding_dim)
+            if rank < 1:
+                raise ValueError(
+                    f"LowRankEmbedding got max_bytes={max_bytes}, but rank 1 takes "
+                    f"{per_rank} bytes for {num_nodes} nodes and width {embedding_dim}"
+                )
+        self.rank = positive_int(rank or 0, "rank", "LowRankEmbedding")
+        if self.rank > min(self.num_nodes, self.embedding_dim):
+            raise ValueError(
+                f"LowRankEmbedding expects rank of at most min(num_nodes, embedding_dim)"
+                f"={min(self.num_nodes, self.embedding_dim)}, got {self.rank}"
+            )
+        self.rows = nn.Parameter(torch.empty(self.num_nodes, self.rank))
+        self.columns = nn.Parameter(torch.empty(self.rank, self.embedding_dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw both factors anew; their product starts with the variance of Glorot's."""
+        nn.init.xavier_uniform_(self.rows)
+        nn.init.normal_(self.columns, std=self.rank**-0.5)
+
+    def inference_bytes(self) -> int:
+        """Exact bytes of both factors."""
+        return sum(p.numel() * p.element_size() for p in (self.rows, self.columns))
+
+    def _encode(self, n_id: Tensor | None) -> Encoding:
+        rows = self.rows if n_id is None else functional.embedding(n_id, self.rows)
+        return Encoding(rows @ self.columns, rows.new_zeros(()))
+
+    def extra_repr(self) -> str:
+        """Sizes and rank."""
+        return f"{super().extra_repr()}, rank={self.rank}"

@@ -1,0 +1,135 @@
+"""CodedEncoder: what encoders made of codes and a composer share."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from kdgraph.code_stats import CodeStats, code_stats
+from kdgraph.codes import CodeTable
+from kdgraph.composers import Composer, LinearComposer
+from kdgraph.encoder import Encoder
+from kdgraph.ops import pack, position_offsets, row_bytes
+
+_CHUNK_ELEMENTS = 1 << 26
+
+
+class CodedEncoder(Encoder):
+    """An encoder whose vectors are composed from codes.
+
+    In eval mode ``encoder.composer(encoder.codes(n_id))`` equals ``encoder(n_id)``, bit
+    for bit.
+    """
+
+    composer: Composer
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """The alphabet of each position, ``(K_1, ..., K_D)``."""
+        return self.composer.codebook_sizes
+
+    @property
+    def num_codebooks(self) -> int:
+        """Number of positions D."""
+        return len(self.codebook_sizes)
+
+    @abstractmethod
+    def _read_codes(self, n_id: Tensor | None) -> Tensor:
+        """Codes ``[B, D]`` of flat ids in range."""
+
+    @torch.no_grad()
+    def codes(self, n_id: Tensor | None = None) -> Tensor:
+        """The codes of nodes as they would be exported.
+
+        Args:
+            n_id: Integer ids of any shape, or ``None`` for all nodes.
+
+        Returns:
+            ``int64`` codes ``[*n_id.shape, D]``.
+
+        Raises:
+            TypeError: Ids that are not integers.
+            IndexError: Ids outside ``[0, N)``.
+        """
+        if n_id is None:
+            return torch.cat(list(self._code_chunks()))
+        self._check_ids(n_id)
+        codes = self._in_eval_mode(n_id.reshape(-1).long())
+        return codes.reshape(*n_id.shape, self.num_codebooks)
+
+    def code_table(self) -> CodeTable:
+        """The codes of all nodes, packed chunk by chunk."""
+        parts = [pack(codes, self.codebook_sizes) for codes in self._code_chunks()]
+        return CodeTable(torch.cat(parts), self.codebook_sizes)
+
+    def code_stats(self) -> CodeStats:
+        """Usage, perplexity, unique codes and dead codewords over all nodes."""
+        packed = self.code_table().packed
+        return code_stats(self.codes(), packed, self.codebook_sizes)
+
+    def inference_bytes(self) -> int:
+        r"""Exact bytes as stored: packed codes, codebooks and composer.
+
+        :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` for the codes, plus the
+        tensors of the composer.
+        """
+        codes = self.num_nodes * row_bytes(self.codebook_sizes)
+        return codes + self.composer.stored_bytes()
+
+    @torch.no_grad()
+    def factors(self) -> tuple[Tensor, Tensor]:
+        r"""The embedding as a sparse binary low-rank factorisation, :math:`E = B C`.
+
+        Only for the linear compositions (sum and concat). As every row of B has D ones,
+        :math:`\mathrm{rank}(E) \le \min(N, C, \sum_j K_j - D + 1)`: full rank needs
+        :math:`\sum_j K_j - D + 1 \ge C`.
+
+        Returns:
+            B, ``torch.sparse`` CSR ``[N, sum(K_j)]`` with D ones a row, and C,
+            ``[sum(K_j), embedding_dim]``.
+
+        Raises:
+            TypeError: The composer is not linear.
+            ValueError: Its normalisation is not.
+        """
+        if not isinstance(self.composer, LinearComposer):
+            raise TypeError(
+                f"factors() needs a linear composition, got {self.composer!r}; "
+                "SumComposer and ConcatComposer have factors"
+            )
+        basis = self.composer.basis()
+        offsets = torch.tensor(
+            position_offsets(self.codebook_sizes), device=basis.device
+        )
+        columns = (self.codes() + offsets).flatten()
+        rows = (
+            torch.arange(self.num_nodes + 1, device=basis.device) * self.num_codebooks
+        )
+        binary = torch.sparse_csr_tensor(
+            rows,
+            columns,
+            torch.ones_like(columns, dtype=basis.dtype),
+            size=(self.num_nodes, basis.size(0)),
+            check_invariants=True,
+        )
+        return binary, basis
+
+    @torch.no_grad()
+    def _code_chunks(self) -> Iterator[Tensor]:
+        """Codes of all nodes, as many rows at once as keep the logits small."""
+        rows = max(1, _CHUNK_ELEMENTS // sum(self.codebook_sizes))
+        device = self.composer.weight.device
+        for start in range(0, self.num_nodes, rows):
+            stop = min(start + rows, self.num_nodes)
+            yield self._in_eval_mode(torch.arange(start, stop, device=device))
+
+    def _in_eval_mode(self, n_id: Tensor) -> Tensor:
+        """Read codes without sampling noise or touching statistics."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            return self._read_codes(n_id)
+        finally:
+            for module, training in modes:
+                module.training = training

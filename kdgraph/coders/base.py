@@ -1,0 +1,61 @@
+"""Coder: from node ids to codes."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from kdgraph.composers import Composer
+from kdgraph.ops import Codebooks, Selection
+from kdgraph.strategy import Strategy
+
+
+class Coder(Strategy):
+    r"""A module from node ids to codes, :math:`\phi: V \to \prod_j \{0..K_j-1\}`.
+
+    It chooses codes and says how gradients reach the choice; the codebooks belong to
+    the composer and are only read here.
+    """
+
+    num_nodes: int
+    codebook_sizes: tuple[int, ...]
+
+    def bind(
+        self, num_nodes: int, codebook_sizes: tuple[int, ...], composer: Composer
+    ) -> None:
+        """Create the state of ``num_nodes`` nodes. Called by the encoder, once."""
+        self._claim()
+        self.num_nodes = num_nodes
+        self.codebook_sizes = codebook_sizes
+        self._build(composer)
+        self.reset_parameters()
+
+    def forward(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
+        """Choose codes.
+
+        Args:
+            n_id: Flat ids ``[B]`` in range, or ``None`` for all nodes.
+            codebooks: The composer's codewords.
+        """
+        self._require_bound()
+        with torch.autocast(device_type=codebooks.weight.device.type, enabled=False):
+            return self._select(n_id, codebooks)
+
+    def penalty(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        """The coder's own terms of the loss, a scalar; zero for most."""
+        return codebooks.weight.new_zeros(())
+
+    @torch.no_grad()
+    def after_epoch(self, epoch: int, codebooks: Codebooks) -> None:
+        """Do what is due between epochs; nothing for most."""
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Draw the codes, or what chooses them, anew."""
+
+    @abstractmethod
+    def _build(self, composer: Composer) -> None:
+        """Create parameters and buffers; ``num_nodes`` and sizes are set."""
+
+    @abstractmethod
+    def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection: ...

@@ -1,0 +1,114 @@
+"""FixedCoder: codes that are given, and stay."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from kdgraph.coders.base import Coder
+from kdgraph.codes import CodeTable, compact_codes, random_codes
+from kdgraph.composers import Composer
+from kdgraph.ops import Codebooks, Selection, unpack
+
+_GENERATED = {"random": random_codes, "compact": compact_codes}
+
+
+class FixedCoder(Coder):
+    """Look codes up in a packed table; only the codebooks learn.
+
+    The ``preassign`` mode of the KD-encoding code (Chen, Min, Sun, ICML 2018). A node
+    takes D log2 K bits while training, and never an ``int64``.
+
+    Args:
+        codes: ``"random"`` (drawn again by ``reset_parameters``), ``"compact"``, a
+            :class:`kdgraph.codes.CodeTable`, integers ``[N, D]``, or the path of a
+            ``.npy`` or ``.npz`` file. (default: ``"random"``)
+
+    Raises:
+        TypeError: Codes of another type.
+        ValueError: Codes that do not fit the encoder's sizes, or an unreadable file.
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> codes = torch.tensor([[0, 1], [2, 0], [1, 1]])
+        >>> encoder = KDEmbedding(3, 4, coder=FixedCoder(codes))
+        >>> encoder.codes()
+        tensor([[0, 1],
+                [2, 0],
+                [1, 1]])
+    """
+
+    packed: Tensor
+
+    def __init__(self, codes: str | Path | Tensor | CodeTable = "random") -> None:
+        super().__init__()
+        self.table: CodeTable | None = None
+        self.source = ""
+        if isinstance(codes, CodeTable):
+            self.table = codes
+        elif isinstance(codes, Tensor):
+            self.table = CodeTable.from_codes(codes)
+        elif isinstance(codes, str) and codes in _GENERATED:
+            self.source = codes
+        elif isinstance(codes, str | Path):
+            self.table = CodeTable.from_file(codes)
+        else:
+            raise TypeError(
+                "FixedCoder expects codes as 'random', 'compact', a path, a tensor or a "
+                f"CodeTable, got {type(codes).__name__}"
+            )
+
+    def bind(
+        self, num_nodes: int, codebook_sizes: tuple[int, ...], composer: Composer
+    ) -> None:
+        """Adopt the codes, after checking that they fit."""
+        if self.table is not None:
+            self._check_fit(self.table, num_nodes, codebook_sizes)
+        super().bind(num_nodes, codebook_sizes, composer)
+
+    def reset_parameters(self) -> None:
+        """Draw random codes again; codes that were given stay."""
+        if self.source:
+            self.packed.copy_(self._generate().packed)
+
+    def _build(self, composer: Composer) -> None:
+        table = self._generate() if self.table is None else self.table
+        if table.codebook_sizes != self.codebook_sizes:
+            # Wider alphabets were asked for than the codes use: pack at that width.
+            table = CodeTable.from_codes(table.codes(), self.codebook_sizes)
+        self.register_buffer("packed", table.packed.clone())
+        self.table = None
+
+    def _generate(self) -> CodeTable:
+        make = _GENERATED[self.source]
+        return make(self.num_nodes, len(self.codebook_sizes), self.codebook_sizes)
+
+    def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
+        rows = self.packed if n_id is None else self.packed.index_select(0, n_id)
+        return Selection(unpack(rows, self.codebook_sizes))
+
+    def _check_fit(
+        self, table: CodeTable, num_nodes: int, codebook_sizes: tuple[int, ...]
+    ) -> None:
+        if table.num_nodes != num_nodes or table.num_codebooks != len(codebook_sizes):
+            raise ValueError(
+                f"FixedCoder got codes [{table.num_nodes}, {table.num_codebooks}] for an "
+                f"encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
+            )
+        if any(
+            given > asked
+            for given, asked in zip(table.codebook_sizes, codebook_sizes, strict=True)
+        ):
+            raise ValueError(
+                f"FixedCoder got codes that need K of at least {table.codebook_sizes}, "
+                f"but codebook_size asks for {codebook_sizes}"
+            )
+
+    @property
+    def config(self) -> dict[str, object]:
+        """Where the codes come from; the codes themselves are a buffer."""
+        return {"codes": self.source or "given"}
+
+    def __repr__(self) -> str:
+        """``FixedCoder(random)``, ``FixedCoder(compact)`` or ``FixedCoder(given)``."""
+        return f"FixedCoder({self.source or 'given'})"

@@ -1,0 +1,82 @@
+"""ThresholdCoder: binary codes by the sign of one logit."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdgraph.coders.base import Coder
+from kdgraph.composers import Composer
+from kdgraph.ops import Codebooks, LogitSelection, Selection, at_least_float32
+
+
+class ThresholdCoder(Coder):
+    r"""Learn one bit per position: :math:`k_{v,j} = [\phi_{v,j} > 0]`.
+
+    The binary variant ``STE_threshold`` of the KD-encoding code (Chen, Min, Sun, ICML
+    2018): one logit per position where K = 2, relaxed as :math:`\sigma(\phi / \tau)`, so
+    the one-hot is :math:`(1 - y, y)`. Training state is D numbers a node, and a bias per
+    position that all nodes share.
+
+    Args:
+        temperature: :math:`\tau`; a schedule may move it. (default: ``1.0``)
+        scale: Factor s on the logits, as in :class:`SoftmaxCoder`. (default: ``10.0``)
+        sparse: Sparse gradients for the rows of a mini-batch. (default: ``False``)
+
+    Raises:
+        ValueError: An option out of range, or an alphabet other than 2.
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(9, 8, num_codebooks=8, codebook_size=2, coder="threshold")
+        >>> encoder.inference_bytes()  # 9 rows of one byte, 8 x 2 codewords of one float
+        73
+    """
+
+    temperature: Tensor
+
+    def __init__(
+        self, *, temperature: float = 1.0, scale: float = 10.0, sparse: bool = False
+    ) -> None:
+        super().__init__()
+        if not temperature > 0 or not scale > 0:
+            raise ValueError(
+                "ThresholdCoder expects temperature and scale above 0, got "
+                f"temperature={temperature} and scale={scale}"
+            )
+        self.scale = scale
+        self.sparse = sparse
+        self._start_temperature = temperature
+        self.register_buffer("temperature", torch.tensor(float(temperature)))
+
+    @property
+    def config(self) -> dict[str, object]:
+        """The constructor arguments; the temperature it began with."""
+        return super().config | {"temperature": self._start_temperature}
+
+    def reset_parameters(self) -> None:
+        """Start every node just below the threshold, and restore the temperature."""
+        self._require_bound()
+        with torch.no_grad():
+            self.temperature.fill_(self._start_temperature)
+            self.logits.normal_(std=0.01 / self.scale)
+            self.bias.fill_(-0.01)
+
+    def _build(self, composer: Composer) -> None:
+        if any(size != 2 for size in self.codebook_sizes):
+            raise ValueError(
+                "ThresholdCoder makes binary codes and needs codebook_size=2, got "
+                f"{self.codebook_sizes}; use SoftmaxCoder for larger alphabets"
+            )
+        positions = len(self.codebook_sizes)
+        self.logits = nn.Parameter(torch.empty(self.num_nodes, positions))
+        self.bias = nn.Parameter(torch.empty(positions))
+
+    def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
+        rows = self.logits
+        if n_id is not None:
+            rows = functional.embedding(n_id, rows, sparse=self.sparse)
+        one = at_least_float32(rows) * self.scale + at_least_float32(self.bias)
+        logits = torch.stack((torch.zeros_like(one), one), dim=-1)
+        return LogitSelection(
+            (one > 0).long(), logits=logits, temperature=self.temperature.clone()
+        )

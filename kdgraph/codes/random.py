@@ -1,0 +1,109 @@
+"""Codes that know nothing of the graph: random ones, and an enumeration."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from kdgraph.codes.table import CodeTable, check_codebook_sizes
+from kdgraph.ops import pack
+
+
+def random_codes(
+    num_nodes: int,
+    num_codebooks: int,
+    codebook_size: int | Sequence[int],
+    *,
+    generator: torch.Generator | None = None,
+) -> CodeTable:
+    """Draw every code uniformly: the ``redundant`` start of the KD-encoding paper's code.
+
+    Args:
+        num_nodes: Number of nodes N.
+        num_codebooks: Number of positions D.
+        codebook_size: K, or one per position.
+        generator: Where the randomness comes from. (default: torch's global generator)
+
+    Raises:
+        ValueError: A size out of range.
+
+    Example:
+        >>> table = random_codes(100, 4, 8)
+        >>> table.nbytes
+        200
+    """
+    sizes = expand_sizes(num_codebooks, codebook_size)
+    parts = []
+    for start in range(0, num_nodes, _CHUNK):
+        rows = min(_CHUNK, num_nodes - start)
+        columns = [torch.randint(size, (rows,), generator=generator) for size in sizes]
+        parts.append(pack(torch.stack(columns, dim=1), sizes))
+    return CodeTable(_joined(parts, num_nodes), sizes)
+
+
+def compact_codes(
+    num_nodes: int, num_codebooks: int, codebook_size: int | Sequence[int]
+) -> CodeTable:
+    r"""Number the nodes in mixed radix: distinct codes, as few positions used as possible.
+
+    The ``compact`` start of the KD-encoding paper's code: node v gets the digits of v, the
+    last position turning fastest.
+
+    Raises:
+        ValueError: A size out of range, or fewer than N combinations.
+
+    Example:
+        >>> compact_codes(6, 2, 3).codes()[4]
+        tensor([1, 1])
+    """
+    sizes = expand_sizes(num_codebooks, codebook_size)
+    combinations = 1
+    for size in sizes:
+        combinations *= size
+    if combinations < num_nodes:
+        raise ValueError(
+            f"compact_codes needs at least {num_nodes} combinations, but K = {sizes} has "
+            f"{combinations}; raise num_codebooks or codebook_size"
+        )
+    parts = []
+    for start in range(0, num_nodes, _CHUNK):
+        rest = torch.arange(start, min(start + _CHUNK, num_nodes))
+        columns: list[Tensor] = []
+        for size in reversed(sizes):
+            columns.insert(0, rest % size)
+            rest = rest // size
+        parts.append(pack(torch.stack(columns, dim=1), sizes))
+    return CodeTable(_joined(parts, num_nodes), sizes)
+
+
+def expand_sizes(
+    num_codebooks: int, codebook_size: int | Sequence[int]
+) -> tuple[int, ...]:
+    """One alphabet per position, from one number or D of them.
+
+    Raises:
+        TypeError: Something that is not an integer.
+        ValueError: ``num_codebooks`` below 1, sizes out of range, or not D of them.
+    """
+    if isinstance(num_codebooks, bool) or not hasattr(num_codebooks, "__index__"):
+        raise TypeError(f"num_codebooks is an integer, got {num_codebooks!r}")
+    if num_codebooks < 1:
+        raise ValueError(f"num_codebooks is at least 1, got {num_codebooks}")
+    if isinstance(codebook_size, Sequence):
+        sizes = check_codebook_sizes(codebook_size)
+        if len(sizes) != num_codebooks:
+            raise ValueError(
+                f"codebook_size as a sequence has one entry per position: got "
+                f"{len(sizes)} entries for num_codebooks={num_codebooks}"
+            )
+        return sizes
+    return check_codebook_sizes([codebook_size] * num_codebooks)
+
+
+_CHUNK = 1 << 20
+
+
+def _joined(parts: list[Tensor], num_nodes: int) -> Tensor:
+    if not parts:
+        raise ValueError(f"codes need at least one node, got num_nodes={num_nodes}")
+    return torch.cat(parts)

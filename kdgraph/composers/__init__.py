@@ -1,0 +1,21 @@
+"""Composers: from codes to vectors."""
+
+from kdgraph.composers.base import Composer
+from kdgraph.composers.concat import ConcatComposer
+from kdgraph.composers.linear import LinearComposer
+from kdgraph.composers.mlp import MLPComposer
+from kdgraph.composers.recurrent import RecurrentComposer
+from kdgraph.composers.sum import SumComposer
+
+COMPOSERS = (SumComposer, ConcatComposer, MLPComposer, RecurrentComposer)
+"""Every composer that can be named."""
+
+__all__ = [
+    "COMPOSERS",
+    "Composer",
+    "ConcatComposer",
+    "LinearComposer",
+    "MLPComposer",
+    "RecurrentComposer",
+    "SumComposer",
+]

@@ -1,0 +1,182 @@
+"""Composer: from the codewords a node chose to its vector."""
+
+from abc import abstractmethod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from kdgraph.ops import Codebooks, Selection, position_offsets
+from kdgraph.strategy import Strategy
+
+Norm = Literal["batch", "layer"] | None
+
+
+class Composer(Strategy):
+    r"""A module from codes to vectors, :math:`f: \{0..K_j-1\}^D \to \mathbb{R}^C`.
+
+    It owns the codebooks :math:`C_j \in \mathbb{R}^{K_j \times d}` (Chen, Min, Sun, ICML
+    2018, section 2). The first codeword of every position starts at zero, the others at
+    ``N(0, 0.1^2)``: a node whose codes were never moved adds nothing to its neighbours,
+    as a row of a table with a small start does.
+
+    Args:
+        code_dim: Width of a codeword d; ``None`` for the width that needs no projection.
+        shared: One codebook for all positions instead of one each.
+        norm: Normalise the vectors: ``"batch"`` (as the paper's code does), ``"layer"``
+            or ``None``.
+    """
+
+    codebook_sizes: tuple[int, ...]
+    embedding_dim: int
+    weight: nn.Parameter
+    offsets: Tensor
+    additive: bool = False
+    """Whether code vectors are summed, so that codes may quantise residuals."""
+
+    def __init__(
+        self, code_dim: int | None = None, *, shared: bool = False, norm: Norm = None
+    ) -> None:
+        super().__init__()
+        name = type(self).__name__
+        if code_dim is not None and (not isinstance(code_dim, int) or code_dim < 1):
+            raise ValueError(f"{name} expects code_dim of at least 1, got {code_dim!r}")
+        if norm not in (None, "batch", "layer"):
+            raise ValueError(
+                f"{name} expects norm as None, 'batch' or 'layer', got {norm!r}"
+            )
+        self.code_dim = code_dim
+        self.shared = shared
+        self.norm = norm
+
+    def bind(self, codebook_sizes: tuple[int, ...], embedding_dim: int) -> None:
+        """Create the codebooks and whatever follows them. Called by the encoder."""
+        self._claim()
+        self.codebook_sizes = codebook_sizes
+        self.embedding_dim = embedding_dim
+        rows = max(codebook_sizes) if self.shared else sum(codebook_sizes)
+        starts = [0] * len(codebook_sizes)
+        if not self.shared:
+            starts = position_offsets(codebook_sizes)
+        width = self._default_width() if self.code_dim is None else self.code_dim
+        self.weight = nn.Parameter(torch.empty(rows, width))
+        self.register_buffer("offsets", torch.tensor(starts), persistent=False)
+        self._build(width)
+        self.output_norm = _make_norm(self.norm, embedding_dim)
+        self.reset_parameters()
+
+    @property
+    def codebooks(self) -> Codebooks:
+        """All codewords on one axis, with the sizes that address them."""
+        self._require_bound()
+        return Codebooks(self.weight, self.offsets, self.codebook_sizes)
+
+    @property
+    def width(self) -> int:
+        """Width of a codeword d."""
+        return self.weight.size(1)
+
+    def reset_parameters(self) -> None:
+        """Draw codebooks and weights anew."""
+        self._require_bound()
+        with torch.no_grad():
+            self.weight.normal_(std=0.1)
+            self.weight[self.offsets] = 0.0
+        for module in self.children():
+            _reset(module)
+
+    def forward(self, codes: Tensor | Selection) -> Tensor:
+        """Compose vectors.
+
+        Args:
+            codes: Integers ``[*, D]``, or what a coder selected.
+
+        Returns:
+            ``[*, C]``.
+
+        Raises:
+            ValueError: A last axis that is not D, or a composer without sizes.
+            TypeError: Codes that are not integers.
+            IndexError: A code at or above its alphabet.
+        """
+        self._require_bound()
+        if isinstance(codes, Selection):
+            return self._finish(self._combine(codes))
+        self._check_codes(codes)
+        flat = Selection(codes.reshape(-1, codes.size(-1)).long())
+        vectors = self._finish(self._combine(flat))
+        return vectors.reshape(*codes.shape[:-1], self.embedding_dim)
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """What an artifact keeps: all that decoding reads, and no counters."""
+        return {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
+
+    def stored_bytes(self) -> int:
+        """Exact bytes of :meth:`stored_tensors`."""
+        tensors = self.stored_tensors().values()
+        return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    @abstractmethod
+    def _default_width(self) -> int:
+        """The codeword width that reaches ``embedding_dim`` without a projection."""
+
+    @abstractmethod
+    def _build(self, width: int) -> None:
+        """Create what follows the codebooks."""
+
+    @abstractmethod
+    def _combine(self, selection: Selection) -> Tensor:
+        """Vectors ``[B, C]`` before normalisation."""
+
+    def _finish(self, vectors: Tensor) -> Tensor:
+        if isinstance(self.output_norm, nn.BatchNorm1d) and vectors.size(0) < 2:
+            # One row has no variance: use the running statistics.
+            return self.output_norm.eval_statistics(vectors)
+        normed: Tensor = self.output_norm(vectors)
+        return normed
+
+    def _check_codes(self, codes: Tensor) -> None:
+        name, positions = type(self).__name__, len(self.codebook_sizes)
+        if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
+            raise TypeError(f"{name} expects integer codes, got {codes.dtype}")
+        if codes.dim() == 0 or codes.size(-1) != positions:
+            raise ValueError(
+                f"{name} expects codes [*, {positions}], got shape {tuple(codes.shape)}"
+            )
+        if codes.device.type != "cpu" or torch.compiler.is_compiling():
+            return
+        sizes = torch.tensor(self.codebook_sizes)
+        if codes.numel() and bool(((codes < 0) | (codes >= sizes)).any()):
+            raise IndexError(
+                f"{name} expects codes in [0, K_j) with K = {sorted(set(sizes.tolist()))}, "
+                f"got values from {int(codes.min())} to {int(codes.max())}"
+            )
+
+
+class _BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation that can be asked for its running statistics."""
+
+    def eval_statistics(self, vectors: Tensor) -> Tensor:
+        return nn.functional.batch_norm(
+            vectors, self.running_mean, self.running_var, self.weight, self.bias,
+            training=False, eps=self.eps,
+        )  # fmt: skip
+
+
+def _make_norm(norm: Norm, dim: int) -> nn.Module:
+    if norm == "batch":
+        return _BatchNorm(dim)
+    return nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
+
+
+def _reset(module: nn.Module) -> None:
+    """Reset a module, or, where it cannot reset itself, what it is made of."""
+    if hasattr(module, "reset_parameters"):
+        module.reset_parameters()
+        return
+    for child in module.children():
+        _reset(child)

@@ -1,0 +1,67 @@
+"""What the two linear compositions share: vectors are a product of two matrices."""
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from kdgraph.composers.base import Composer
+from kdgraph.ops import Selection
+
+
+class LinearComposer(Composer):
+    r"""A composition linear in the one-hot codes, hence a low-rank factorisation.
+
+    With :math:`B \in \{0,1\}^{N \times \sum_j K_j}`, D ones a row, the embedding is
+    :math:`E = B C`, so :math:`\mathrm{rank}(E) \le \min(N, \sum_j K_j - D + 1, C)`.
+    Batch normalisation with running statistics is affine and folds into C; layer
+    normalisation is not linear.
+    """
+
+    projection: nn.Module
+
+    def basis(self) -> Tensor:
+        r"""The dense factor C, ``[sum(K_j), C]``: one vector per position and choice.
+
+        Biases are spread over the D positions, since every row of B has D ones.
+
+        Raises:
+            ValueError: A layer normalisation, which no matrix expresses.
+        """
+        if self.norm == "layer":
+            raise ValueError(
+                f"{type(self).__name__}(norm='layer') is not linear in the codes; "
+                "factors exist for norm=None and norm='batch'"
+            )
+        positions = len(self.codebook_sizes)
+        rows = self._placed_codewords()
+        if isinstance(self.projection, nn.Linear):
+            rows = rows @ self.projection.weight.t() + self.projection.bias / positions
+        if isinstance(self.output_norm, nn.BatchNorm1d):
+            zero = rows.new_zeros(1, rows.size(1))
+            shift = nn.functional.batch_norm(zero, *_running(self.output_norm))
+            unit = nn.functional.batch_norm(zero + 1, *_running(self.output_norm))
+            rows = rows * (unit - shift) + shift / positions
+        return rows
+
+    @abstractmethod
+    def _placed_codewords(self) -> Tensor:
+        """``[sum(K_j), W]``: each codeword where it lands before the projection."""
+
+    def _own_rows(self) -> Tensor:
+        """Codewords ``[sum(K_j), d]``, a shared codebook repeated per position."""
+        if not self.shared:
+            return self.weight
+        parts = [self.weight[:size] for size in self.codebook_sizes]
+        return torch.cat(parts)
+
+    def _project(self, vectors: Tensor) -> Tensor:
+        projected: Tensor = self.projection(vectors)
+        return projected
+
+    @abstractmethod
+    def _combine(self, selection: Selection) -> Tensor: ...
+
+
+def _running(norm: nn.BatchNorm1d) -> tuple[Tensor | None, ...]:
+    return norm.running_mean, norm.running_var, norm.weight, norm.bias

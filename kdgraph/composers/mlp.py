@@ -1,0 +1,90 @@
+"""MLPComposer: a small network after the codewords."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from kdgraph.composers.base import Composer, Norm
+from kdgraph.ops import Selection
+
+
+class MLPComposer(Composer):
+    r"""Feed the codewords to a network: :math:`e_v = \mathrm{MLP}(\mathrm{pool}_j C_j[k_{v,j}])`.
+
+    The compositions ``fnn`` (``pool="concat"``) and ``mean_fnn`` (``pool="mean"``) of the
+    KD-encoding code (Chen, Min, Sun, ICML 2018): ``num_layers`` hidden layers with ReLU,
+    residual from the second on, then a linear map to ``embedding_dim``.
+
+    Args:
+        code_dim: Width of a codeword d. (default: ``embedding_dim / D``, at least 4, for
+            ``"concat"``; ``embedding_dim`` for ``"mean"``)
+        hidden_dim: Width of the hidden layers. (default: ``embedding_dim``)
+        num_layers: Hidden layers. (default: ``1``)
+        pool: ``"concat"`` or ``"mean"``. (default: ``"concat"``)
+        shared: One codebook for all positions. (default: ``False``)
+        norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+
+    Shapes:
+        - **input:** codes ``[*, D]``
+        - **output:** vectors ``[*, C]``
+
+    Raises:
+        ValueError: An option out of range.
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(
+        ...     10, 8, num_codebooks=4, codebook_size=3, composer=MLPComposer(num_layers=2)
+        ... )
+        >>> encoder(torch.tensor([[0, 9]])).shape
+        torch.Size([1, 2, 8])
+    """
+
+    def __init__(
+        self,
+        code_dim: int | None = None,
+        *,
+        hidden_dim: int | None = None,
+        num_layers: int = 1,
+        pool: Literal["concat", "mean"] = "concat",
+        shared: bool = False,
+        norm: Norm = None,
+    ) -> None:
+        super().__init__(code_dim, shared=shared, norm=norm)
+        if pool not in ("concat", "mean"):
+            raise ValueError(
+                f"MLPComposer expects pool 'concat' or 'mean', got {pool!r}"
+            )
+        if num_layers < 1 or (hidden_dim is not None and hidden_dim < 1):
+            raise ValueError(
+                "MLPComposer expects num_layers and hidden_dim of at least 1, got "
+                f"num_layers={num_layers} and hidden_dim={hidden_dim}"
+            )
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.pool = pool
+
+    def _default_width(self) -> int:
+        if self.pool == "mean":
+            return self.embedding_dim
+        return max(4, self.embedding_dim // len(self.codebook_sizes))
+
+    def _build(self, width: int) -> None:
+        hidden = self.hidden_dim or self.embedding_dim
+        wide = width * (len(self.codebook_sizes) if self.pool == "concat" else 1)
+        self.first = nn.Linear(wide, hidden)
+        self.residual = nn.ModuleList(
+            nn.Linear(hidden, hidden) for _ in range(self.num_layers - 1)
+        )
+        self.last = nn.Linear(hidden, self.embedding_dim)
+
+    def _combine(self, selection: Selection) -> Tensor:
+        if self.pool == "mean":
+            vectors = selection.sum(self.codebooks) / len(self.codebook_sizes)
+        else:
+            vectors = selection.gather(self.codebooks).flatten(1)
+        hidden = self.first(vectors).relu()
+        for layer in self.residual:
+            hidden = hidden + layer(hidden).relu()
+        composed: Tensor = self.last(hidden)
+        return composed

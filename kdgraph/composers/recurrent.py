@@ -1,0 +1,89 @@
+"""RecurrentComposer: an LSTM over the positions."""
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from kdgraph.composers.base import Composer, Norm
+from kdgraph.ops import Selection
+
+
+class RecurrentComposer(Composer):
+    r"""Read the codewords in order: :math:`e_v = W h + b`, with h from an LSTM.
+
+    The composition ``rnn`` of the KD-encoding code (Chen, Min, Sun, ICML 2018): an LSTM,
+    bidirectional if wanted, runs over the D codewords, and its last state or the mean of
+    its outputs is mapped to ``embedding_dim``.
+
+    Args:
+        code_dim: Width of a codeword d. (default: ``embedding_dim / D``, at least 4)
+        hidden_dim: Width of the LSTM state. (default: ``embedding_dim / 2``)
+        bidirectional: Read in both directions. (default: ``False``)
+        pool: ``"last"`` state or ``"mean"`` over positions. (default: ``"last"``)
+        shared: One codebook for all positions. (default: ``False``)
+        norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+
+    Shapes:
+        - **input:** codes ``[*, D]``
+        - **output:** vectors ``[*, C]``
+
+    Raises:
+        ValueError: An option out of range.
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(
+        ...     10, 8, num_codebooks=4, codebook_size=3, composer="recurrent"
+        ... )
+        >>> encoder().shape
+        torch.Size([10, 8])
+    """
+
+    def __init__(
+        self,
+        code_dim: int | None = None,
+        *,
+        hidden_dim: int | None = None,
+        bidirectional: bool = False,
+        pool: Literal["last", "mean"] = "last",
+        shared: bool = False,
+        norm: Norm = None,
+    ) -> None:
+        super().__init__(code_dim, shared=shared, norm=norm)
+        if pool not in ("last", "mean"):
+            raise ValueError(
+                f"RecurrentComposer expects pool 'last' or 'mean', got {pool!r}"
+            )
+        if hidden_dim is not None and hidden_dim < 1:
+            raise ValueError(
+                f"RecurrentComposer expects hidden_dim of at least 1, got {hidden_dim}"
+            )
+        self.hidden_dim = hidden_dim
+        self.bidirectional = bidirectional
+        self.pool = pool
+
+    def _default_width(self) -> int:
+        return max(4, self.embedding_dim // len(self.codebook_sizes))
+
+    def _build(self, width: int) -> None:
+        hidden = self.hidden_dim or max(1, self.embedding_dim // 2)
+        self.lstm = nn.LSTM(
+            width, hidden, batch_first=True, bidirectional=self.bidirectional
+        )
+        directions = 2 if self.bidirectional else 1
+        self.last = nn.Linear(directions * hidden, self.embedding_dim)
+
+    def _combine(self, selection: Selection) -> Tensor:
+        vectors = selection.gather(self.codebooks)
+        if vectors.size(0) == 0:
+            # The LSTM kernels refuse an empty batch.
+            return self.last.weight.new_zeros(0, self.embedding_dim)
+        outputs, (state, _) = self.lstm(vectors)
+        pooled = outputs.mean(dim=1) if self.pool == "mean" else _directions(state)
+        composed: Tensor = self.last(pooled)
+        return composed
+
+
+def _directions(state: Tensor) -> Tensor:
+    """``[directions, B, H]`` to ``[B, directions * H]``."""
+    return state.transpose(0, 1).flatten(1)

@@ -1,0 +1,59 @@
+"""Where data sets lie, and how new ones get there without touching what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def default_root(root: str | os.PathLike[str] | None) -> Path:
+    """Return the given folder, else ``$KDGRAPH_DATA``, else ``~/.cache/kdgraph``."""
+    chosen = root if root is not None else os.environ.get("KDGRAPH_DATA")
+    return Path(chosen or "~/.cache/kdgraph").expanduser()
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder is absent or holds nothing."""
+    return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+
+
+def fetch(name: str, target: Path, root: Path, get: Callable[[Path], Path]) -> None:
+    """Download into a temporary folder under ``root`` and move the result in place.
+
+    A failed or interrupted download leaves no half of a data set, and nothing that
+    was there before is replaced or removed.
+
+    Args:
+        name: The data set, for the error.
+        target: Where it shall lie; absent or empty.
+        root: The data folder; made if it does not exist.
+        get: Downloads into the folder it is given and returns what to move.
+
+    Raises:
+        FileNotFoundError: In one sentence, whatever went wrong.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryDirectory(prefix=".download-", dir=root) as folder,
+            contextlib.redirect_stdout(sys.stderr),  # progress is not a result
+        ):
+            found = get(Path(folder))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(found, target)
+    except Exception as error:
+        # Clients of several protocols raise their own errors; all mean the same here.
+        raise FileNotFoundError(
+            f"{name} is not under {root} and could not be downloaded "
+            f"({_one_line(error)}); place its files in {target}, or name the folder "
+            "that has them with root or $KDGRAPH_DATA."
+        ) from error
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()).rstrip(".")
+    return text[:200] if text else type(error).__name__

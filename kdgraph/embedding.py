@@ -1,0 +1,131 @@
+"""KDEmbedding: a coder and a composer in the place of an embedding table."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from kdgraph.coded import CodedEncoder
+from kdgraph.coders import CODERS, Coder, FixedCoder
+from kdgraph.codes import expand_sizes
+from kdgraph.composers import COMPOSERS, Composer
+from kdgraph.encoder import Encoding
+from kdgraph.packed import PackedEmbedding
+from kdgraph.resolver import resolve
+
+
+class KDEmbedding(CodedEncoder):
+    r"""Learned discrete codes in the place of an embedding table.
+
+    From "Learning K-way D-dimensional Discrete Codes for Compact Embedding
+    Representations" (Chen, Min, Sun, ICML 2018): node v has a code
+    :math:`k_v = \phi(v) \in \prod_j \{0..K_j-1\}` and the vector
+    :math:`e_v = f(C_1[k_{v,1}], ..., C_D[k_{v,D}])`. A drop-in for
+    :class:`torch.nn.Embedding` in any PyG model: ``x = encoder(batch.n_id)``.
+
+    Args:
+        num_nodes: Number of nodes N.
+        embedding_dim: Width of a vector C.
+        num_codebooks: Number of positions D; may be left to a coder that has codes.
+        codebook_size: Choices K per position, 2 to 65536, one number or D of them; may
+            be left to a coder that has codes.
+        coder: How codes are chosen: a name (``"softmax"``, ``"gumbel"``, ``"vq"``,
+            ``"threshold"``, ``"fixed"``), a class or an instance of
+            :mod:`kdgraph.coders`. (default: ``"softmax"``)
+        composer: How codewords become a vector: a name (``"sum"``, ``"concat"``,
+            ``"mlp"``, ``"recurrent"``), a class or an instance of
+            :mod:`kdgraph.composers`. (default: ``"concat"``)
+        code_dropout: Probability with which a training step leaves out a position of a
+            node; the others are scaled up. (default: ``0.0``)
+
+    Shapes:
+        - **input:** ids of any shape, or ``None`` for all nodes
+        - **output:** vectors ``[*n_id.shape, C]``, or ``[N, C]``
+
+    Raises:
+        TypeError: A size that is not an integer, or an unknown kind of strategy.
+        ValueError: Sizes out of range or that do not fit together.
+
+    Example:
+        >>> encoder = KDEmbedding(1000, 64, num_codebooks=16, codebook_size=32)
+        >>> encoder(torch.tensor([0, 999])).shape
+        torch.Size([2, 64])
+        >>> encoder.inference_bytes()  # 1000 x 10 bytes of codes, 16 x 32 x 4 floats
+        18192
+    """
+
+    def __init__(
+        self,
+        num_nodes: int,
+        embedding_dim: int,
+        *,
+        num_codebooks: int | None = None,
+        codebook_size: int | Sequence[int] | None = None,
+        coder: str | type[Coder] | Coder = "softmax",
+        composer: str | type[Composer] | Composer = "concat",
+        code_dropout: float = 0.0,
+    ) -> None:
+        super().__init__(num_nodes, embedding_dim)
+        if not 0.0 <= code_dropout < 1.0:
+            raise ValueError(
+                f"KDEmbedding expects code_dropout in [0, 1), got {code_dropout}"
+            )
+        self.code_dropout = code_dropout
+        self.coder = resolve(coder, CODERS, "Coder")
+        self.composer = resolve(composer, COMPOSERS, "Composer")
+        sizes = self._sizes(num_codebooks, codebook_size)
+        self.composer.bind(sizes, self.embedding_dim)
+        self.coder.bind(self.num_nodes, sizes, self.composer)
+
+    def reset_parameters(self) -> None:
+        """Draw codes and codebooks anew."""
+        self.composer.reset_parameters()
+        self.coder.reset_parameters()
+
+    def export(self) -> PackedEmbedding:
+        """Freeze: packed codes and a copy of the composer, the same vectors bit for bit."""
+        return PackedEmbedding(self.code_table(), self.composer)
+
+    def _encode(self, n_id: Tensor | None) -> Encoding:
+        selection = self.coder(n_id, self.composer.codebooks)
+        penalty = self.coder.penalty(selection, self.composer.codebooks)
+        if self.training and self.code_dropout > 0:
+            selection = selection.drop(self.code_dropout)
+        return Encoding(self.composer(selection), penalty, selection)
+
+    def _read_codes(self, n_id: Tensor | None) -> Tensor:
+        codes: Tensor = self.coder(n_id, self.composer.codebooks).codes
+        return codes
+
+    def _sizes(
+        self, num_codebooks: int | None, codebook_size: int | Sequence[int] | None
+    ) -> tuple[int, ...]:
+        """The alphabets, from the arguments or from codes that were given."""
+        table = self.coder.table if isinstance(self.coder, FixedCoder) else None
+        if table is not None:
+            num_codebooks = num_codebooks or table.num_codebooks
+            codebook_size = codebook_size or table.codebook_sizes
+        elif isinstance(codebook_size, Sequence) and num_codebooks is None:
+            num_codebooks = len(codebook_size)
+        if num_codebooks is None or codebook_size is None:
+            raise ValueError(
+                "KDEmbedding expects num_codebooks and codebook_size; only a FixedCoder "
+                "that was given codes can tell them"
+            )
+        return expand_sizes(num_codebooks, codebook_size)
+
+    def extra_repr(self) -> str:
+        """Sizes, as the constructor takes them."""
+        return f"{super().extra_repr()}, codebook_sizes={_short(self.codebook_sizes)}"
+
+    def __repr__(self) -> str:
+        """One line: sizes, coder and composer."""
+        return (
+            f"KDEmbedding({self.num_nodes}, {self.embedding_dim}, "
+            f"num_codebooks={self.num_codebooks}, "
+            f"codebook_size={_short(self.codebook_sizes)}, "
+            f"coder={self.coder!r}, composer={self.composer!r})"
+        )
+
+
+def _short(sizes: tuple[int, ...]) -> str:
+    return str(sizes[0]) if len(set(sizes)) == 1 else str(list(sizes))

@@ -1,0 +1,164 @@
+"""Encoder: the law that tables, codes, baselines and loaded artifacts share."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from kdgraph.ops import Selection
+from kdgraph.optimizer_state import state_floats
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What encoding a batch of ids gives, for a training step.
+
+    Args:
+        x: Vectors ``[*n_id.shape, C]``.
+        penalty: Scalar to add to the loss: the coder's own terms, then guidance's.
+        selection: The codes behind ``x`` and their relaxation, for ids flattened;
+            ``None`` for encoders without codes.
+    """
+
+    x: Tensor
+    penalty: Tensor
+    selection: Selection | None = None
+
+
+class Encoder(nn.Module, ABC):
+    """A module from node ids to vectors.
+
+    ``encoder(n_id)`` gives ``[*n_id.shape, C]`` for integer ids of any shape,
+    ``encoder()`` gives all ``[N, C]``. Full tables, low-rank tables, KD codes and
+    loaded artifacts all obey it, so any one replaces any other in a model.
+
+    Args:
+        num_nodes: Number of nodes N.
+        embedding_dim: Width of a vector C.
+
+    Raises:
+        ValueError: A size is not positive.
+        TypeError: A size is not an integer.
+    """
+
+    num_nodes: int
+    embedding_dim: int
+
+    def __init__(self, num_nodes: int, embedding_dim: int) -> None:
+        super().__init__()
+        name = type(self).__name__
+        self.num_nodes = positive_int(num_nodes, "num_nodes", name)
+        self.embedding_dim = positive_int(embedding_dim, "embedding_dim", name)
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Draw everything learned anew, from torch's global generator."""
+
+    @abstractmethod
+    def inference_bytes(self) -> int:
+        """Exact bytes kept after training, as stored in an artifact."""
+
+    @abstractmethod
+    def _encode(self, n_id: Tensor | None) -> Encoding:
+        """Encode flat ``int64`` ids ``[B]`` in range, or all nodes."""
+
+    def training_bytes(self, optimizer: str | Optimizer = "adam") -> int:
+        r"""Exact bytes held while training: weights, gradients, optimizer state.
+
+        :math:`\sum_p n_p s_p (2 + m)` over parameters with :math:`n_p` elements of
+        :math:`s_p` bytes, :math:`m` the state elements the optimizer keeps for each
+        (Adam: 2), plus the buffers, codes included. Frozen parameters count once.
+
+        Args:
+            optimizer: A name (``"adam"``, ``"adamw"``, ``"sgd"``, ``"momentum"``,
+                ``"adagrad"``, ``"rmsprop"``), or an optimizer.
+
+        Raises:
+            ValueError: An unknown optimizer.
+
+        Example:
+            >>> from kdgraph.baselines import FullEmbedding
+            >>> FullEmbedding(1000, 64).training_bytes("adam") == 16 * 1000 * 64
+            True
+        """
+        total = sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
+        for parameter in self.parameters():
+            copies = 2 + state_floats(optimizer) if parameter.requires_grad else 1
+            total += copies * parameter.numel() * parameter.element_size()
+        return total
+
+    def encode(self, n_id: Tensor | None = None) -> Encoding:
+        """Vectors with the terms a training step adds to its loss.
+
+        Args:
+            n_id: Integer ids of any shape, or ``None`` for all nodes.
+
+        Raises:
+            TypeError: Ids that are not integers.
+            IndexError: Ids outside ``[0, N)``.
+        """
+        if n_id is None:
+            return self._encode(None)
+        self._check_ids(n_id)
+        encoding = self._encode(n_id.reshape(-1).long())
+        x = encoding.x.reshape(*n_id.shape, self.embedding_dim)
+        return Encoding(x, encoding.penalty, encoding.selection)
+
+    def forward(self, n_id: Tensor | None = None) -> Tensor:
+        """Vectors ``[*n_id.shape, C]`` of ids, or ``[N, C]`` of all nodes.
+
+        Args:
+            n_id: Integer ids of any shape, or ``None`` for all nodes.
+
+        Raises:
+            TypeError: Ids that are not integers.
+            IndexError: Ids outside ``[0, N)``. Checked on the CPU; on accelerators,
+                where a check would wait for the device, under ``KDGRAPH_DEBUG=1``.
+        """
+        return self.encode(n_id).x
+
+    def _check_ids(self, n_id: Tensor) -> None:
+        name = type(self).__name__
+        if not isinstance(n_id, Tensor):
+            raise TypeError(
+                f"{name} expects node ids as a torch.Tensor, got {type(n_id).__name__}"
+            )
+        if n_id.is_floating_point() or n_id.is_complex() or n_id.dtype == torch.bool:
+            raise TypeError(
+                f"{name} expects integer node ids, got {n_id.dtype}; "
+                "were features or a mask passed instead of batch.n_id?"
+            )
+        if torch.compiler.is_compiling() or n_id.numel() == 0:
+            return
+        if n_id.device.type != "cpu" and not os.environ.get("KDGRAPH_DEBUG"):
+            return
+        lowest, highest = (int(bound) for bound in torch.aminmax(n_id))
+        if lowest < 0 or highest >= self.num_nodes:
+            raise IndexError(
+                f"{name} expects node ids in [0, {self.num_nodes}), got ids from "
+                f"{lowest} to {highest}; were local ids passed instead of batch.n_id?"
+            )
+
+    def extra_repr(self) -> str:
+        """The two sizes."""
+        return f"{self.num_nodes}, {self.embedding_dim}"
+
+
+def positive_int(value: int, argument: str, owner: str) -> int:
+    """Check that ``value`` is an integer of at least 1.
+
+    Raises:
+        TypeError: Not an integer.
+        ValueError: Below 1.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(
+            f"{owner} expects {argument} as an integer, got {value!r} of type "
+            f"{type(value).__name__}"
+        )
+    if value < 1:
+        raise ValueError(f"{owner} expects {argument} of at least 1, got {value}")
+    return int(value)

@@ -1,0 +1,104 @@
+"""PretrainedDistillation: a teacher that was trained before."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from kdgraph.baselines import FullEmbedding
+from kdgraph.encoder import Encoder, Encoding
+from kdgraph.guidance.auto_encoding import AutoEncoding
+from kdgraph.guidance.base import Guidance, mean_square
+from kdgraph.guidance.online import check_same_shape
+from kdgraph.guidance.schedules import Schedule, as_schedule
+
+
+class PretrainedDistillation(Guidance):
+    r"""Pull the codes toward a frozen teacher.
+
+    Pre-trained distillation guidance of KD encoding (Chen, Min, Sun, ICML 2018, section
+    3.3; run mode ``emb_guide`` of its code): the loss gets
+    :math:`\lambda \, \overline{(e_v - u^*_v)^2}` with a frozen table :math:`u^*`, averaged
+    over rows and channels. The teacher's bytes count while training, once.
+
+    Args:
+        teacher: Vectors ``[N, C]``, or an encoder; frozen here.
+        weight: :math:`\lambda`, a number or a schedule. (default: ``1.0``)
+        auto_encoding: The auto-encoding option, or ``None``. (default: ``None``)
+
+    Raises:
+        TypeError: A teacher that is neither.
+        ValueError: Teacher and student of other sizes.
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(100, 16, num_codebooks=8, codebook_size=4)
+        >>> guidance = PretrainedDistillation(torch.randn(100, 16))
+        >>> bool(guidance(encoder.encode()).penalty > 0)
+        True
+    """
+
+    def __init__(
+        self,
+        teacher: Tensor | Encoder,
+        *,
+        weight: float | Schedule = 1.0,
+        auto_encoding: AutoEncoding | None = None,
+    ) -> None:
+        super().__init__()
+        self.teacher = _frozen(teacher, type(self).__name__)
+        self.weight = as_schedule(weight)
+        self.auto_encoding = auto_encoding
+        self._weight = self.weight(0)
+
+    def reset_parameters(self) -> None:
+        """Draw the auto-encoder anew; the teacher stays."""
+        if self.auto_encoding is not None:
+            self.auto_encoding.reset_parameters()
+
+    def set_progress(self, step: int) -> None:
+        """Move the weight along its schedule."""
+        self._weight = self.weight(step)
+
+    def training_bytes(self, optimizer: str = "adam") -> int:
+        """The teacher's, which is frozen and counts once, and the auto-encoder's."""
+        total = self.teacher.training_bytes(optimizer)
+        if self.auto_encoding is not None:
+            total += self.auto_encoding.training_bytes(optimizer)
+        return total
+
+    def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:
+        """Add the pull toward the teacher."""
+        if not self.training:
+            return encoding
+        target = self._target(n_id)
+        check_same_shape(self, encoding.x, target)
+        pull = mean_square(encoding.x - target)
+        penalty = encoding.penalty + self._weight * pull
+        if self.auto_encoding is not None:
+            penalty = penalty + self.auto_encoding(encoding, target)
+        return Encoding(encoding.x, penalty, encoding.selection)
+
+    @torch.no_grad()
+    def _target(self, n_id: Tensor | None) -> Tensor:
+        vectors: Tensor = self.teacher(n_id)
+        return vectors
+
+
+def _frozen(teacher: Tensor | Encoder, owner: str) -> Encoder:
+    if isinstance(teacher, Encoder):
+        return copy.deepcopy(teacher).requires_grad_(False).eval()
+    if not isinstance(teacher, Tensor) or not teacher.is_floating_point():
+        given = teacher.dtype if isinstance(teacher, Tensor) else type(teacher).__name__
+        raise TypeError(
+            f"{owner} expects a teacher as float vectors [N, C] or an Encoder, got {given}"
+        )
+    if teacher.dim() != 2 or not bool(torch.isfinite(teacher).all()):
+        raise ValueError(
+            f"{owner} expects a teacher of finite vectors [N, C], got shape "
+            f"{tuple(teacher.shape)}"
+        )
+    table = FullEmbedding(teacher.size(0), teacher.size(1)).to(teacher.dtype)
+    with torch.no_grad():
+        table.weight.copy_(teacher)
+    return table.requires_grad_(False).eval()

@@ -1,0 +1,45 @@
+"""Pure functions over codes: packing, lookups, the straight-through estimator."""
+
+from kdgraph.ops.codebooks import Codebooks
+from kdgraph.ops.lookup import lookup, lookup_sum
+from kdgraph.ops.packing import (
+    MAX_CODEBOOK_SIZE,
+    code_bits,
+    pack,
+    row_bytes,
+    unpack,
+)
+from kdgraph.ops.positions import pad_positions, position_offsets
+from kdgraph.ops.selection import (
+    LogitSelection,
+    QuantizedSelection,
+    QuerySelection,
+    RelaxedSelection,
+    Selection,
+)
+from kdgraph.ops.straight_through import (
+    at_least_float32,
+    nearest_query_codes,
+    query_logits,
+)
+
+__all__ = [
+    "MAX_CODEBOOK_SIZE",
+    "Codebooks",
+    "LogitSelection",
+    "QuantizedSelection",
+    "QuerySelection",
+    "RelaxedSelection",
+    "Selection",
+    "at_least_float32",
+    "code_bits",
+    "lookup",
+    "lookup_sum",
+    "nearest_query_codes",
+    "pack",
+    "pad_positions",
+    "position_offsets",
+    "query_logits",
+    "row_bytes",
+    "unpack",
+]

@@ -1,0 +1,166 @@
+"""What a coder hands a composer: the codes it chose, and how gradients reach it."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from kdgraph.ops.codebooks import Codebooks
+from kdgraph.ops.lookup import lookup, lookup_sum
+from kdgraph.ops.straight_through import (
+    LogitStraightThrough,
+    QueryStraightThrough,
+    query_logits,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Hard codes: gradients reach the codebooks and nothing else.
+
+    Args:
+        codes: ``[B, D]``, column ``j`` in ``[0, K_j)``.
+        scale: Weights ``[B, D]`` of the positions (code dropout), or ``None``.
+    """
+
+    codes: Tensor
+    scale: Tensor | None = None
+
+    def gather(self, codebooks: Codebooks) -> Tensor:
+        """The code vectors ``[B, D, d]``."""
+        vectors = lookup(self.codes, codebooks.weight, codebooks.offsets)
+        vectors = self._attach(vectors, codebooks, None)
+        return vectors if self.scale is None else vectors * self.scale.unsqueeze(-1)
+
+    def sum(self, codebooks: Codebooks) -> Tensor:
+        """The sum of the code vectors, ``[B, d]``, without forming them."""
+        scale = None if self.scale is None else self.scale.to(codebooks.weight.dtype)
+        vectors = lookup_sum(self.codes, codebooks.weight, codebooks.offsets, scale)
+        return self._attach(vectors, codebooks, scale)
+
+    def scores(self) -> Tensor | None:
+        """The logits ``[B, D, K]`` behind the choice where there are any, else ``None``."""
+        return None
+
+    def probabilities(self) -> Tensor | None:
+        """The relaxed choice ``[B, D, K]`` where the coder has one, else ``None``."""
+        return None
+
+    def drop(self, probability: float) -> "Selection":
+        """Drop whole positions with ``probability``, and scale the others up."""
+        keep = torch.rand_like(self.codes, dtype=torch.float32) >= probability
+        return replace(self, scale=keep.float() / (1.0 - probability))
+
+    def _attach(
+        self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
+    ) -> Tensor:
+        """Make the gradient of ``vectors`` reach what chose the codes."""
+        return vectors
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LogitSelection(Selection):
+    """Straight-through on free logits ``[B, D, K]`` at a temperature."""
+
+    logits: Tensor
+    temperature: Tensor
+
+    def scores(self) -> Tensor:
+        """The logits."""
+        return self.logits
+
+    def probabilities(self) -> Tensor:
+        """The tempered softmax of the logits."""
+        return torch.softmax(self.logits / self.temperature, dim=-1)
+
+    def _attach(
+        self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
+    ) -> Tensor:
+        attached: Tensor = LogitStraightThrough.apply(
+            vectors, self.logits, self.temperature, codebooks.padded().detach(), scale
+        )
+        return attached
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QuerySelection(Selection):
+    """Straight-through on queries ``[B, D, r]`` against keys ``[D, K, r]``."""
+
+    query: Tensor
+    keys: Tensor
+    bias: Tensor
+    temperature: Tensor
+
+    def scores(self) -> Tensor:
+        """The logits, formed whole for these rows."""
+        return query_logits(self.query, self.keys, self.bias)
+
+    def probabilities(self) -> Tensor:
+        """The tempered softmax of the logits, formed whole for these rows."""
+        return torch.softmax(self.scores() / self.temperature, dim=-1)
+
+    def _attach(
+        self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
+    ) -> Tensor:
+        attached: Tensor = QueryStraightThrough.apply(
+            vectors,
+            self.query,
+            self.keys,
+            self.bias,
+            self.temperature,
+            codebooks.padded().detach(),
+            scale,
+        )
+        return attached
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RelaxedSelection(Selection):
+    """A soft choice: code vectors are averages under ``weights [B, D, K]``."""
+
+    weights: Tensor
+
+    def gather(self, codebooks: Codebooks) -> Tensor:
+        """The averaged code vectors ``[B, D, d]``."""
+        scale = 1.0 if self.scale is None else self.scale.unsqueeze(-1)
+        weights = (self.weights * scale).to(codebooks.weight.dtype)
+        return torch.einsum("bdk,dkc->bdc", weights, codebooks.padded())
+
+    def sum(self, codebooks: Codebooks) -> Tensor:
+        """The sum of the averaged code vectors ``[B, d]``."""
+        scale = 1.0 if self.scale is None else self.scale.unsqueeze(-1)
+        weights = (self.weights * scale).to(codebooks.weight.dtype)
+        return torch.einsum("bdk,dkc->bc", weights, codebooks.padded())
+
+    def probabilities(self) -> Tensor:
+        """The weights themselves."""
+        return self.weights
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QuantizedSelection(Selection):
+    """Vector quantisation: the gradient of a code vector is copied to its query.
+
+    The codebooks get none from here: the coder's centroid term moves them
+    (DPQ-VQ, Chen, Li, Sun, ICML 2020).
+
+    Args:
+        query: ``[B, D, d]``, or ``[B, d]`` where the codes quantise residuals of it.
+    """
+
+    query: Tensor
+
+    def gather(self, codebooks: Codebooks) -> Tensor:
+        """The nearest centroids ``[B, D, d]``."""
+        vectors = lookup(self.codes, codebooks.weight.detach(), codebooks.offsets)
+        vectors = vectors + (self.query - self.query.detach()).to(vectors.dtype)
+        return vectors if self.scale is None else vectors * self.scale.unsqueeze(-1)
+
+    def sum(self, codebooks: Codebooks) -> Tensor:
+        """The sum of the nearest centroids ``[B, d]``."""
+        if self.query.dim() == 3:
+            return self.gather(codebooks).sum(dim=1)
+        weight = codebooks.weight.detach()
+        scale = None if self.scale is None else self.scale.to(weight.dtype)
+        vectors = lookup_sum(self.codes, weight, codebooks.offsets, scale)
+        return vectors + (self.query - self.query.detach()).to(vectors.dtype)

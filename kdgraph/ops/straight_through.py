@@ -1,0 +1,162 @@
+r"""Straight-through estimation: hard vectors forward, the tempered softmax backward.
+
+KD encoding (Chen, Min, Sun, ICML 2018, section 3) looks up the codeword of the largest
+logit, :math:`b = \mathrm{onehot}(\arg\max_k \phi_k)`, and differentiates
+:math:`\pi = \mathrm{softmax}(\phi / \tau)` in its place: :math:`\pi + \mathrm{sg}(b - \pi)`.
+Forward is therefore exactly the hard lookup, and only the backward pass is ours.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Rows whose softmax over all positions is formed at once in the backward pass, as a
+# number of elements: 4M float32 are 16 MiB, small beside any graph worth coding.
+CHUNK_ELEMENTS = 4 * 1024 * 1024
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Widen half precision: choosing a code on a rounded logit flips codes."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def chunk_rows(num_rows: int, row_elements: int) -> int:
+    """Rows per chunk so that a chunk holds about ``CHUNK_ELEMENTS`` elements.
+
+    A compiled graph takes all rows at once: a loop whose length depends on the batch
+    would tie the graph to one batch size.
+    """
+    if torch.compiler.is_compiling():
+        return num_rows
+    return max(1, CHUNK_ELEMENTS // max(1, row_elements))
+
+
+def softmax_gradient(
+    logits: Tensor,
+    temperature: Tensor,
+    codebooks: Tensor,
+    grad: Tensor,
+    scale: Tensor | None,
+) -> Tensor:
+    r"""Gradient of a loss by the logits, through the tempered softmax.
+
+    With :math:`s_k = \langle g, C_k \rangle` the derivative of the loss by the relaxed
+    one-hot, :math:`\partial L / \partial \phi_k = \pi_k (s_k - \sum_i \pi_i s_i) / \tau`.
+
+    Args:
+        logits: ``[B, D, K]``; ``-inf`` where a position has fewer than K choices.
+        temperature: Scalar tensor :math:`\tau`.
+        codebooks: ``[D, K, d]``.
+        grad: By the code vectors ``[B, D, d]``, or by their sum ``[B, d]``.
+        scale: Weights ``[B, D]`` of the positions in that sum, or ``None``.
+
+    Returns:
+        ``[B, D, K]``.
+    """
+    grad = grad.to(codebooks.dtype)
+    if grad.dim() == 3:
+        slope = torch.einsum("bdc,dkc->bdk", grad, codebooks)
+    else:
+        slope = torch.einsum("bc,dkc->bdk", grad, codebooks)
+    if scale is not None:
+        slope = slope * scale.unsqueeze(-1)
+    weights = torch.softmax(logits / temperature, dim=-1)
+    mean = (weights * slope).sum(dim=-1, keepdim=True)
+    return weights * (slope - mean) / temperature
+
+
+class LogitStraightThrough(torch.autograd.Function):
+    """Identity on ``vectors`` that also sends their gradient to ``logits``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        logits: Tensor,
+        temperature: Tensor,
+        codebooks: Tensor,
+        scale: Tensor | None,
+    ) -> Tensor:
+        """Return ``vectors``; see :func:`softmax_gradient` for the shapes."""
+        ctx.save_for_backward(logits, temperature, codebooks, scale)
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Pass the gradient on, and add the soft one."""
+        logits, temperature, codebooks, scale = ctx.saved_tensors
+        grad_logits = softmax_gradient(logits, temperature, codebooks, grads[0], scale)
+        return grads[0], grad_logits.to(logits.dtype), None, None, None
+
+
+class QueryStraightThrough(torch.autograd.Function):
+    """Identity on ``vectors`` that also sends their gradient to queries and keys.
+
+    The logits :math:`\\phi_{v,j,k} = \\langle q_{v,j}, \\kappa_{j,k} \\rangle + \\beta_{j,k}`
+    are recomputed chunk by chunk in the backward pass, so that ``[B, D, K]`` never
+    exists whole.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        vectors: Tensor,
+        query: Tensor,
+        keys: Tensor,
+        bias: Tensor,
+        temperature: Tensor,
+        codebooks: Tensor,
+        scale: Tensor | None,
+    ) -> Tensor:
+        """Return ``vectors``; query ``[B, D, r]``, keys ``[D, K, r]``, bias ``[D, K]``."""
+        ctx.save_for_backward(query, keys, bias, temperature, codebooks, scale)
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Pass the gradient on, and add the soft one, a chunk of rows at a time."""
+        query, keys, bias, temperature, codebooks, scale = ctx.saved_tensors
+        rows = chunk_rows(query.size(0), bias.numel())
+        grad_query = []
+        grad_keys = torch.zeros_like(keys)
+        grad_bias = torch.zeros_like(bias)
+        for start in range(0, query.size(0), max(1, rows)):
+            part = slice(start, start + rows)
+            grad_logits = softmax_gradient(
+                query_logits(query[part], keys, bias),
+                temperature,
+                codebooks,
+                grads[0][part],
+                None if scale is None else scale[part],
+            ).to(keys.dtype)
+            grad_query.append(torch.einsum("bdk,dkr->bdr", grad_logits, keys))
+            grad_keys += torch.einsum("bdk,bdr->dkr", grad_logits, query[part])
+            grad_bias += grad_logits.sum(dim=0)
+        by_query = torch.cat(grad_query) if grad_query else torch.zeros_like(query)
+        return grads[0], by_query, grad_keys, grad_bias, None, None, None
+
+
+def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
+    r"""Score every choice: :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}`.
+
+    Args:
+        query: ``[B, D, r]``.
+        keys: ``[D, K, r]``.
+        bias: ``[D, K]``; ``-inf`` makes a choice unselectable.
+
+    Returns:
+        Logits ``[B, D, K]``.
+    """
+    return torch.einsum("bdr,dkr->bdk", query, keys) + bias
+
+
+def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
+    """The best-scored choice of every position, ``[B, D]``, chunk by chunk."""
+    rows = chunk_rows(query.size(0), bias.numel())
+    if rows >= query.size(0):
+        return query_logits(query, keys, bias).argmax(dim=-1)
+    parts = [
+        query_logits(part, keys, bias).argmax(dim=-1) for part in query.split(rows)
+    ]
+    return torch.cat(parts)

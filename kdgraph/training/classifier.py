@@ -1,0 +1,56 @@
+"""NodeClassifier: an encoder, PyG's network on it, and the graph between."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from kdgraph.data import Graph, gcn_norm, to_edge_index, to_torch_csr
+from kdgraph.encoder import Encoder, Encoding
+from kdgraph.guidance import Guidance
+
+
+class NodeClassifier(nn.Module):
+    """Class scores of all nodes from their codes and the graph.
+
+    Args:
+        encoder: Node ids to vectors.
+        gnn: A network ``(x, edge_index) -> scores``.
+        guides: Training-time companions of the encoder.
+        input_dropout: Dropout on the vectors. (default: ``0.0``)
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        gnn: nn.Module,
+        guides: list[Guidance],
+        input_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.gnn = gnn
+        self.guides = nn.ModuleList(guides)
+        self.input_dropout = input_dropout
+
+    def forward(self, adjacency: Any) -> tuple[Tensor, Tensor]:
+        """Scores ``[N, T]``, and the penalty to add to the loss."""
+        encoding: Encoding = self.encoder.encode()
+        for guide in self.guides:
+            encoding = guide(encoding)
+        x = functional.dropout(encoding.x, self.input_dropout, self.training)
+        return self.gnn(x, adjacency), encoding.penalty
+
+
+def message_graph(model: str, graph: Graph, device: torch.device) -> Tensor:
+    """The adjacency in the form in which PyG runs ``model`` fastest on a CPU.
+
+    ``torch.sparse`` CSR, normalised for the GCN; attention scores edges one by one and
+    takes ``edge_index``.
+    """
+    if model == "gcn":
+        return to_torch_csr(gcn_norm(graph.adj)).to(device)
+    if model == "gat":
+        return to_edge_index(graph.adj)[0].to(device)
+    return to_torch_csr(graph.adj).to(device)

@@ -1,0 +1,122 @@
+"""TrainConfig: every choice of a training run, checked and ready for JSON."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+METHODS = ("kd", "full", "lowrank", "labelprop")
+MODELS = ("gcn", "sage", "gat", "gin")
+GUIDANCE = ("none", "online", "pretrained")
+CODERS = ("softmax", "gumbel", "vq", "threshold", "fixed")
+COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How one method is trained on one graph.
+
+    ``None`` stands for the recipe's choice (:func:`kdgraph.training.resolve_config`);
+    a resolved configuration has none left where the method reads them.
+
+    Raises:
+        ValueError: A value out of range.
+    """
+
+    method: str = "kd"
+    coder: str = "softmax"
+    composer: str = "concat"
+    guidance: str = "none"
+    num_codebooks: int | None = None
+    codebook_size: int | tuple[int, ...] | None = None
+    query_dim: int | None = None
+    code_dropout: float = 0.0
+    codes: str = "random"
+    rank: int | None = None
+    max_bytes: int | None = None
+    dim: int = 128
+    model: str = "gcn"
+    hidden_dim: int | None = None
+    num_layers: int | None = None
+    norm: str | None = None
+    dropout: float | None = None
+    input_dropout: float | None = None
+    lr: float = 0.01
+    weight_decay: float | None = None
+    guidance_weight: float = 1.0
+    guidance_mix: float = 0.5
+    entropy_weight: float = 0.0
+    epochs: int | None = None
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"unknown {name} {getattr(self, name)!r}: expected one of "
+                    f"{', '.join(choices)}"
+                )
+        for name, smallest in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None and not value >= smallest:
+                raise ValueError(f"{name} is at least {smallest}, got {value}")
+        for name in ("dropout", "input_dropout", "code_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < 1.0:
+                raise ValueError(f"{name} lies in [0, 1), got {value}")
+        if not 0.0 <= self.guidance_mix <= 1.0:
+            raise ValueError(f"guidance_mix lies in [0, 1], got {self.guidance_mix}")
+        if not self.lr > 0:
+            raise ValueError(f"lr is above 0, got {self.lr}")
+        if self.guidance != "none" and self.method != "kd":
+            raise ValueError(
+                f"guidance {self.guidance!r} helps codes learn and needs method 'kd', "
+                f"got method {self.method!r}"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> "TrainConfig":
+        """A copy with some values changed, checked again."""
+        return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        """The inverse of :meth:`as_dict`.
+
+        Raises:
+            ValueError: An unknown name.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ValueError(f"unknown configuration keys {unknown}")
+        size = values.get("codebook_size")
+        if isinstance(size, Sequence) and not isinstance(size, str):
+            values = values | {"codebook_size": tuple(size)}
+        return cls(**values)
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "method": METHODS,
+    "coder": CODERS,
+    "composer": COMPOSERS,
+    "guidance": GUIDANCE,
+    "model": MODELS,
+}
+_AT_LEAST = {
+    "num_codebooks": 1,
+    "query_dim": 1,
+    "rank": 1,
+    "max_bytes": 1,
+    "dim": 1,
+    "hidden_dim": 1,
+    "num_layers": 1,
+    "epochs": 1,
+    "patience": 1,
+    "weight_decay": 0,
+    "guidance_weight": 0,
+    "entropy_weight": 0,
+}

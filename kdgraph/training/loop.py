@@ -1,0 +1,156 @@
+"""The full-batch loop: one seed of one method on one graph."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdgraph.data import Graph
+from kdgraph.embedding import KDEmbedding
+from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.metrics import classification_loss, score
+from kdgraph.training.methods import optimizer_groups
+
+Observer = Callable[["Trainer"], None]
+
+
+@dataclass
+class Progress:
+    """Where a seed stands; plain values, so that a checkpoint can hold it."""
+
+    epoch: int = 0
+    best_epoch: int = -1
+    best_valid: float = -1.0
+    best_test: float = -1.0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    valid_scores: list[float] = field(default_factory=list)
+
+
+class Trainer:
+    """Train one seed full-batch, keeping the state that is best on validation.
+
+    Args:
+        config: A resolved configuration.
+        graph: Where to train.
+        model: Encoder, guidance and network.
+        adjacency: The graph as the network takes it.
+        device: Where to run.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        graph: Graph,
+        model: NodeClassifier,
+        adjacency: Tensor,
+        device: torch.device,
+    ) -> None:
+        self.config = config
+        self.model = model.to(device)
+        self.adjacency = adjacency
+        self.y = graph.y.to(device)
+        self.train_idx = graph.train_idx.to(device)
+        self.valid_idx = graph.valid_idx.to(device)
+        self.test_idx = graph.test_idx.to(device)
+        groups = optimizer_groups(config, model.encoder, list(model.guides), model.gnn)
+        self.optimizer = torch.optim.Adam(groups, lr=config.lr)
+        self.progress = Progress()
+        self.best: dict[str, Any] = {}
+
+    @property
+    def done(self) -> bool:
+        """Whether the epochs or the patience are used up."""
+        epochs, patience = self.config.epochs or 0, self.config.patience or 0
+        waited = self.progress.epoch - 1 - self.progress.best_epoch
+        return self.progress.epoch >= epochs or (patience > 0 and waited >= patience)
+
+    def run(self, after_epoch: Observer | None = None) -> None:
+        """Train to the end, from wherever the state stands.
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        while not self.done:
+            begun = time.perf_counter()
+            loss = self._step()
+            self._evaluate()
+            self.progress.losses.append(loss)
+            self.progress.epoch += 1
+            self.progress.seconds += time.perf_counter() - begun
+            if after_epoch is not None:
+                after_epoch(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything a later run needs to go on as if it had not been stopped."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "progress": asdict(self.progress),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state; the random generators go on too."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.best = state["best"]
+        self.progress = Progress(**state["progress"])
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"]:
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+
+    def _step(self) -> float:
+        self.model.train()
+        for guide in self.model.guides:
+            guide.set_progress(self.progress.epoch)
+        self.optimizer.zero_grad()
+        logits, penalty = self.model(self.adjacency)
+        seen = classification_loss(logits[self.train_idx], self.y[self.train_idx])
+        loss = seen + penalty
+        value = float(loss.detach())
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {value} at epoch {self.progress.epoch}; try a smaller lr"
+            )
+        loss.backward()
+        self.optimizer.step()
+        if isinstance(self.model.encoder, KDEmbedding):
+            encoder = self.model.encoder
+            encoder.coder.after_epoch(self.progress.epoch, encoder.composer.codebooks)
+        return value
+
+    @torch.no_grad()
+    def _evaluate(self) -> None:
+        self.model.eval()
+        logits, _ = self.model(self.adjacency)
+        valid = score(logits[self.valid_idx], self.y[self.valid_idx])
+        self.progress.valid_scores.append(valid)
+        if valid > self.progress.best_valid:
+            self.progress.best_valid = valid
+            self.progress.best_test = score(
+                logits[self.test_idx], self.y[self.test_idx]
+            )
+            self.progress.best_epoch = self.progress.epoch
+            self.best = self._snapshot()
+
+    def _snapshot(self) -> dict[str, Any]:
+        """What the best epoch leaves: packed codes and composer, or a whole encoder."""
+        encoder = self.model.encoder
+        kept: dict[str, Any] = {"gnn": _copied(self.model.gnn.state_dict())}
+        if isinstance(encoder, KDEmbedding):
+            kept["packed"] = encoder.code_table().packed.cpu()
+            kept["composer"] = _copied(encoder.composer.stored_tensors())
+        else:
+            kept["encoder"] = _copied(encoder.state_dict())
+        return kept
+
+
+def _copied(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in state.items()}
