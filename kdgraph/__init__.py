@@ -5,5 +5,4 @@ from kdgraph.encoder import Encoder, Encoding
 from kdgraph.packed import PackedEmbedding
 from kdgraph.version import __version__
 
-
 __all__ = ["Encoder", "Encoding", "KDEmbedding", "PackedEmbedding", "__version__"]

@@ -71,8 +71,8 @@ class CodedEncoder(Encoder):
     def inference_bytes(self) -> int:
         r"""Exact bytes as stored: packed codes, codebooks and composer.
 
-        :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` for the codes, plus the
-        tensors of the composer.
+        :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` for the codes, plus
+        the tensors of the composer.
         """
         codes = self.num_nodes * row_bytes(self.codebook_sizes)
         return codes + self.composer.stored_bytes()

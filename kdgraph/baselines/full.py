@@ -47,7 +47,7 @@ class FullEmbedding(Encoder):
         return self.weight.numel() * self.weight.element_size()
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
-        rows = self.weight
+        rows: Tensor = self.weight
         if n_id is not None:
             rows = functional.embedding(n_id, rows, sparse=self.sparse)
         return Encoding(rows, rows.new_zeros(()))

@@ -8,11 +8,11 @@ from kdgraph.encoder import Encoder, Encoding, positive_int
 
 
 class LowRankEmbedding(Encoder):
-    r"""A table that is a product, :math:`E = U V` with :math:`U \in \mathbb{R}^{N \times r}`
-    and :math:`V \in \mathbb{R}^{r \times C}`.
+    r"""A table that is a product of two thin ones.
 
-    Give the rank, or a budget of bytes from which the largest rank follows:
-    :math:`r = \lfloor \mathrm{bytes} / (4 (N + C)) \rfloor`.
+    :math:`E = U V` with :math:`U \in \mathbb{R}^{N \times r}` and
+    :math:`V \in \mathbb{R}^{r \times C}`. Give the rank, or a budget of bytes from which
+    the largest rank follows: :math:`r = \lfloor \mathrm{bytes} / (4 (N + C)) \rfloor`.
 
     Args:
         num_nodes: Number of nodes N.
@@ -50,13 +50,15 @@ class LowRankEmbedding(Encoder):
             if rank < 1:
                 raise ValueError(
                     f"LowRankEmbedding got max_bytes={max_bytes}, but rank 1 takes "
-                    f"{per_rank} bytes for {num_nodes} nodes and width {embedding_dim}"
+                    f"{per_rank} bytes for {num_nodes} nodes and width "
+                    f"{embedding_dim}"
                 )
         self.rank = positive_int(rank or 0, "rank", "LowRankEmbedding")
         if self.rank > min(self.num_nodes, self.embedding_dim):
             raise ValueError(
-                f"LowRankEmbedding expects rank of at most min(num_nodes, embedding_dim)"
-                f"={min(self.num_nodes, self.embedding_dim)}, got {self.rank}"
+                "LowRankEmbedding expects rank of at most min(num_nodes, "
+                f"embedding_dim)={min(self.num_nodes, self.embedding_dim)}, got "
+                f"{self.rank}"
             )
         self.rows = nn.Parameter(torch.empty(self.num_nodes, self.rank))
         self.columns = nn.Parameter(torch.empty(self.rank, self.embedding_dim))

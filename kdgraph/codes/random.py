@@ -16,7 +16,9 @@ def random_codes(
     *,
     generator: torch.Generator | None = None,
 ) -> CodeTable:
-    """Draw every code uniformly: the ``redundant`` start of the KD-encoding paper's code.
+    """Draw every code uniformly.
+
+    The ``redundant`` start of the KD-encoding paper's code (ICML 2018).
 
     Args:
         num_nodes: Number of nodes N.
@@ -44,10 +46,10 @@ def random_codes(
 def compact_codes(
     num_nodes: int, num_codebooks: int, codebook_size: int | Sequence[int]
 ) -> CodeTable:
-    r"""Number the nodes in mixed radix: distinct codes, as few positions used as possible.
+    r"""Number the nodes in mixed radix: distinct codes, as few positions as possible.
 
-    The ``compact`` start of the KD-encoding paper's code: node v gets the digits of v, the
-    last position turning fastest.
+    The ``compact`` start of the KD-encoding paper's code (ICML 2018): node v gets the
+    digits of v, the last position turning fastest.
 
     Raises:
         ValueError: A size out of range, or fewer than N combinations.
@@ -62,8 +64,8 @@ def compact_codes(
         combinations *= size
     if combinations < num_nodes:
         raise ValueError(
-            f"compact_codes needs at least {num_nodes} combinations, but K = {sizes} has "
-            f"{combinations}; raise num_codebooks or codebook_size"
+            f"compact_codes needs at least {num_nodes} combinations, but K = {sizes} "
+            f"has {combinations}; raise num_codebooks or codebook_size"
         )
     parts = []
     for start in range(0, num_nodes, _CHUNK):

@@ -14,8 +14,10 @@ _CHUNK = 1 << 20
 
 
 class CodeTable:
-    r"""The codes of N nodes, bit-packed: node v is a row of :math:`\lceil \sum_j b_j / 8
-    \rceil` bytes, :math:`b_j = \lceil \log_2 K_j \rceil`.
+    r"""The codes of N nodes, bit-packed.
+
+    Node v is a row of :math:`\lceil \sum_j b_j / 8 \rceil` bytes, with
+    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j.
 
     Args:
         packed: ``uint8`` ``[N, row_bytes]`` as :func:`kdgraph.ops.pack` gives it.
@@ -95,7 +97,7 @@ class CodeTable:
                     f"got values from {low} to {high}"
                 )
         return cls(
-            torch.cat([pack(part, sizes) for part in codes.split(_CHUNK)]), sizes
+            torch.cat([pack(part, sizes) for part in torch.split(codes, _CHUNK)]), sizes
         )
 
     @classmethod

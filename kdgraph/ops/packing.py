@@ -20,9 +20,10 @@ def code_bits(codebook_size: int) -> int:
 
 
 def row_bytes(codebook_sizes: Sequence[int]) -> int:
-    r"""Bytes of one packed row: :math:`\lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`.
+    r"""Bytes of one packed row.
 
-    Rows start on a byte, so that any row can be read without its neighbours.
+    :math:`\lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`: rows start on a byte, so
+    that any row can be read without its neighbours.
 
     Example:
         >>> row_bytes([32] * 16)

@@ -39,11 +39,11 @@ class Selection:
         return self._attach(vectors, codebooks, scale)
 
     def scores(self) -> Tensor | None:
-        """The logits ``[B, D, K]`` behind the choice where there are any, else ``None``."""
+        """The logits ``[B, D, K]`` behind the choice, where there are any."""
         return None
 
     def probabilities(self) -> Tensor | None:
-        """The relaxed choice ``[B, D, K]`` where the coder has one, else ``None``."""
+        """The relaxed choice ``[B, D, K]``, where the coder has one."""
         return None
 
     def drop(self, probability: float) -> "Selection":

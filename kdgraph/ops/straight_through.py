@@ -2,8 +2,9 @@ r"""Straight-through estimation: hard vectors forward, the tempered softmax back
 
 KD encoding (Chen, Min, Sun, ICML 2018, section 3) looks up the codeword of the largest
 logit, :math:`b = \mathrm{onehot}(\arg\max_k \phi_k)`, and differentiates
-:math:`\pi = \mathrm{softmax}(\phi / \tau)` in its place: :math:`\pi + \mathrm{sg}(b - \pi)`.
-Forward is therefore exactly the hard lookup, and only the backward pass is ours.
+:math:`\pi = \mathrm{softmax}(\phi / \tau)` in its place,
+:math:`\pi + \mathrm{sg}(b - \pi)`. Forward is therefore exactly the hard lookup, and only
+the backward pass is ours.
 """
 
 from typing import Any
@@ -42,7 +43,9 @@ def softmax_gradient(
     r"""Gradient of a loss by the logits, through the tempered softmax.
 
     With :math:`s_k = \langle g, C_k \rangle` the derivative of the loss by the relaxed
-    one-hot, :math:`\partial L / \partial \phi_k = \pi_k (s_k - \sum_i \pi_i s_i) / \tau`.
+    one-hot,
+
+    .. math:: \partial L / \partial \phi_k = \pi_k (s_k - \sum_i \pi_i s_i) / \tau
 
     Args:
         logits: ``[B, D, K]``; ``-inf`` where a position has fewer than K choices.
@@ -91,11 +94,10 @@ class LogitStraightThrough(torch.autograd.Function):
 
 
 class QueryStraightThrough(torch.autograd.Function):
-    """Identity on ``vectors`` that also sends their gradient to queries and keys.
+    r"""Identity on ``vectors`` that also sends their gradient to queries and keys.
 
-    The logits :math:`\\phi_{v,j,k} = \\langle q_{v,j}, \\kappa_{j,k} \\rangle + \\beta_{j,k}`
-    are recomputed chunk by chunk in the backward pass, so that ``[B, D, K]`` never
-    exists whole.
+    The logits :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}` are recomputed
+    chunk by chunk in the backward pass, so that ``[B, D, K]`` never exists whole.
     """
 
     @staticmethod
@@ -109,7 +111,7 @@ class QueryStraightThrough(torch.autograd.Function):
         codebooks: Tensor,
         scale: Tensor | None,
     ) -> Tensor:
-        """Return ``vectors``; query ``[B, D, r]``, keys ``[D, K, r]``, bias ``[D, K]``."""
+        """Return ``vectors``; see :func:`query_logits` for the shapes."""
         ctx.save_for_backward(query, keys, bias, temperature, codebooks, scale)
         return vectors.view_as(vectors)
 

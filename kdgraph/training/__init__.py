@@ -1,0 +1,21 @@
+"""Training: configurations, the loop, checkpoints, results."""
+
+from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.loop import Trainer
+from kdgraph.training.plan import PlanRow, plan
+from kdgraph.training.recipes import recipe_name, resolve_config
+from kdgraph.training.result import MethodResult
+from kdgraph.training.runner import Runner
+
+__all__ = [
+    "MethodResult",
+    "NodeClassifier",
+    "PlanRow",
+    "Runner",
+    "TrainConfig",
+    "Trainer",
+    "plan",
+    "recipe_name",
+    "resolve_config",
+]

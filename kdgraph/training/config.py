@@ -16,7 +16,8 @@ COMPOSERS = ("sum", "concat", "mlp", "recurrent")
 class TrainConfig:
     """How one method is trained on one graph.
 
-    ``None`` stands for the recipe's choice (:func:`kdgraph.training.resolve_config`);
+    ``None`` stands for the recipe's choice (:func:`kdgraph.training.resolve_config`), and
+    ``query_dim=0`` for free logits;
     a resolved configuration has none left where the method reads them.
 
     Raises:
@@ -108,7 +109,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 _AT_LEAST = {
     "num_codebooks": 1,
-    "query_dim": 1,
+    "query_dim": 0,
     "rank": 1,
     "max_bytes": 1,
     "dim": 1,

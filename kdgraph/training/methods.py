@@ -109,9 +109,9 @@ GAT_HEADS = 4
 
 def _build_coder(config: TrainConfig) -> Coder:
     if config.coder == "softmax":
-        return SoftmaxCoder(config.query_dim)
+        return SoftmaxCoder(config.query_dim or None)
     if config.coder == "gumbel":
-        return GumbelCoder(config.query_dim)
+        return GumbelCoder(config.query_dim or None)
     if config.coder == "fixed":
         return FixedCoder(config.codes)
     return VQCoder() if config.coder == "vq" else ThresholdCoder()

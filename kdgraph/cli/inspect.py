@@ -1,0 +1,74 @@
+"""``kdgraph inspect``: what an artifact holds."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdgraph.artifact import Artifact, read_artifact
+from kdgraph.cli.format import human_bytes, text_table
+from kdgraph.packed import PackedEmbedding
+
+
+def add_parser(commands: Any) -> None:
+    """Declare the command."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "inspect",
+        help="print what an artifact holds",
+        description="Check an artifact and print its sizes, bytes and codebook usage.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Check the file and describe it."""
+    artifact = read_artifact(arguments.file)
+    print(text_table(["", ""], _sizes(artifact)).split("\n", 2)[2])
+    print()
+    print(text_table(["part", "bytes", ""], _bytes(artifact)))
+    print()
+    stats = PackedEmbedding(artifact.table, artifact.composer).code_stats()
+    rows = [
+        [str(position), str(size), f"{100 * usage:.0f} %", f"{perplexity:.1f}"]
+        for position, (size, usage, perplexity) in enumerate(
+            zip(artifact.codebook_sizes, stats.usage, stats.perplexity, strict=True)
+        )
+    ]
+    print(text_table(["position", "K", "used", "perplexity"], rows))
+    print(
+        f"\n{stats.unique_codes:,} distinct codes of {artifact.num_nodes:,} nodes "
+        f"({100 * stats.unique_ratio:.1f} %), {stats.dead_codewords} codewords unused"
+    )
+
+
+def _sizes(artifact: Artifact) -> list[list[str]]:
+    sizes = artifact.codebook_sizes
+    alphabet = str(sizes[0]) if len(set(sizes)) == 1 else "per position"
+    rows = [
+        ["file", artifact.path],
+        ["written by", f"kdgraph {artifact.kdgraph_version}"],
+        ["nodes", f"{artifact.num_nodes:,}"],
+        ["channels", str(artifact.embedding_dim)],
+        ["codebooks", f"{len(sizes)} of size {alphabet}"],
+        ["composer", repr(artifact.composer)],
+    ]
+    for key in ("dataset", "metric", "test_score", "valid_score"):
+        if key in artifact.metadata:
+            rows.append([key, str(artifact.metadata[key])])
+    return rows
+
+
+def _bytes(artifact: Artifact) -> list[list[str]]:
+    stored = artifact.codes_bytes + artifact.composer_bytes
+    full = 4 * artifact.num_nodes * artifact.embedding_dim
+    parts = {
+        "codes": artifact.codes_bytes,
+        "codebooks and composer": artifact.composer_bytes,
+        "embedding": stored,
+        "network": artifact.gnn_bytes,
+        "header": artifact.header_bytes,
+        "file": artifact.file_bytes,
+    }
+    rows = [[name, f"{count:,}", human_bytes(count)] for name, count in parts.items()]
+    rows.append(["full table", f"{full:,}", f"{full / stored:.1f}x the embedding"])
+    return rows
