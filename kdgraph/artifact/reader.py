@@ -1,0 +1,198 @@
+"""Artifact: a file of codes, looked at before it is believed."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BufferedReader
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdgraph.artifact._file import map_bytes, opened, read_exactly
+from kdgraph.artifact.contents import CODES, GNN_PREFIX, check_contents, part
+from kdgraph.artifact.fields import Fields
+from kdgraph.artifact.layout import Layout, TensorEntry
+from kdgraph.artifact.rebuild import PREFIX, rebuild_composer
+from kdgraph.artifact.verify import (
+    CHUNK_BYTES,
+    check_codes,
+    check_finite,
+    unsigned,
+)
+from kdgraph.codes import CodeTable
+from kdgraph.composers import Composer
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact:
+    r"""What a file holds, and how many bytes each part of it takes.
+
+    ``file_bytes`` is ``header_bytes + codes_bytes + composer_bytes + gnn_bytes``,
+    without padding: for the codes
+    :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`, the tensors as they
+    are, and a header of 1-2 kB (80 bytes a tensor, 3 bytes a position where all
+    alphabets differ).
+
+    Args:
+        path: Where it was read from.
+        kdgraph_version: Which kdgraph wrote it.
+        table: The packed codes, mapped from the file: pages are read when used.
+        composer: The composer, frozen.
+        gnn: Weights stored beside the encoder, ready for ``load_state_dict``.
+        metadata: What the user stored, such as how to build that model.
+        tensors: Element type and shape of everything stored, by name.
+        header_bytes: Bytes before the tensors.
+    """
+
+    path: str
+    kdgraph_version: str
+    table: CodeTable
+    composer: Composer
+    gnn: dict[str, Tensor] = field(repr=False)
+    metadata: dict[str, Any]
+    tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]]
+    header_bytes: int
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of nodes N."""
+        return self.table.num_nodes
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a vector C."""
+        return self.composer.embedding_dim
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """The alphabet of each position, ``(K_1, ..., K_D)``."""
+        return self.table.codebook_sizes
+
+    @property
+    def composer_config(self) -> dict[str, Any]:
+        """Class name and constructor arguments of the composer."""
+        return {"name": type(self.composer).__name__, "config": self.composer.config}
+
+    @property
+    def codes_bytes(self) -> int:
+        """Bytes of the packed codes."""
+        return self.table.nbytes
+
+    @property
+    def composer_bytes(self) -> int:
+        """Bytes of the codebooks and whatever follows them."""
+        return self.composer.stored_bytes()
+
+    @property
+    def gnn_bytes(self) -> int:
+        """Bytes of the weights stored beside."""
+        return sum(value.numel() * value.element_size() for value in self.gnn.values())
+
+    @property
+    def inference_bytes(self) -> int:
+        """Bytes of the encoder: codes and composer."""
+        return self.codes_bytes + self.composer_bytes
+
+    @property
+    def file_bytes(self) -> int:
+        """Bytes of the whole file."""
+        return self.header_bytes + self.inference_bytes + self.gnn_bytes
+
+
+def read_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
+    """Open an artifact: check it, read what is small, map the codes.
+
+    Header, lengths, element types, shapes and the checksum of everything but the codes
+    are checked always.
+
+    The file may be replaced by renaming another over it while its codes are in use, as
+    :meth:`kdgraph.PackedEmbedding.save` does. Overwriting or truncating it in place
+    changes or breaks the codes, as with any mapped file.
+
+    Args:
+        path: The file.
+        verify: Also read all codes once, in pieces, to check their checksum and that
+            none is above its alphabet. (default: ``False``)
+
+    Raises:
+        ValueError: Not a file, not readable, or not a sound artifact; one sentence
+            names the file and what is wrong.
+
+    Example:
+        >>> import os, tempfile
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(1000, 64, num_codebooks=16, codebook_size=32).export()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "model.kdg.safetensors")
+        ...     encoder.save(path, metadata={"layers": 2})
+        ...     artifact = read_artifact(path)
+        >>> artifact.metadata, artifact.codes_bytes, artifact.composer_bytes
+        ({'layers': 2}, 10000, 8192)
+    """
+    name = os.fspath(path)
+    with opened(name) as (file, file_bytes):
+        layout = Layout.read(file, file_bytes)
+        fields = Fields.from_strings(layout.metadata)
+        check_contents(fields, layout.tensors)
+        tensors = _read_checked(file, layout, fields)
+        composer = part(tensors, PREFIX)
+        check_finite(composer)
+        codes = layout.tensors[CODES]
+        start = len(layout.header) + codes.begin
+        if verify:
+            chunks = _chunks(file, start, codes.shape)
+            check_codes(chunks, fields.codebook_sizes, fields.sha256_codes)
+        packed = map_bytes(file, start, codes.nbytes).view(codes.shape)
+        return Artifact(
+            path=name,
+            kdgraph_version=fields.kdgraph_version,
+            table=CodeTable(packed, fields.codebook_sizes),
+            composer=rebuild_composer(fields, composer),
+            gnn=part(tensors, GNN_PREFIX),
+            metadata=fields.user,
+            tensors={
+                key: (item.dtype, item.shape) for key, item in layout.tensors.items()
+            },
+            header_bytes=len(layout.header),
+        )
+
+
+def _read_checked(
+    file: BufferedReader, layout: Layout, fields: Fields
+) -> dict[str, Tensor]:
+    """Read all tensors but the codes, and compare the checksum."""
+    digest = hashlib.sha256(unsigned(layout.header, fields.sha256))
+    tensors = {}
+    for name, entry in layout.tensors.items():
+        if name == CODES:
+            continue
+        file.seek(len(layout.header) + entry.begin)
+        content = read_exactly(file, entry.nbytes)
+        digest.update(content)
+        tensors[name] = _tensor(content, entry)
+    if digest.hexdigest() != fields.sha256:
+        raise ValueError("its checksum does not match: the file is damaged")
+    return tensors
+
+
+def _tensor(content: bytearray, entry: TensorEntry) -> Tensor:
+    if not content:
+        return torch.empty(entry.shape, dtype=entry.dtype)
+    if entry.dtype == torch.bool:
+        # A byte other than 0 and 1 is no bool.
+        return torch.frombuffer(content, dtype=torch.uint8).bool().reshape(entry.shape)
+    return torch.frombuffer(content, dtype=entry.dtype).reshape(entry.shape)
+
+
+def _chunks(
+    file: BufferedReader, start: int, shape: tuple[int, ...]
+) -> Iterator[tuple[int, Tensor]]:
+    """Rows in order, through a buffer, as pages of the map would stay in memory."""
+    num_nodes, width = shape
+    file.seek(start)
+    rows = max(1, CHUNK_BYTES // width)
+    for first in range(0, num_nodes, rows):
+        content = read_exactly(file, min(rows, num_nodes - first) * width)
+        yield first, torch.frombuffer(content, dtype=torch.uint8).view(-1, width)
