@@ -115,6 +115,16 @@ class CodedEncoder(Encoder):
         )
         return binary, basis
 
+    def extra_repr(self) -> str:
+        """Sizes, positions, alphabets and the composer."""
+        sizes: int | list[int] = list(self.codebook_sizes)
+        if len(set(self.codebook_sizes)) == 1:
+            sizes = self.codebook_sizes[0]
+        return (
+            f"{super().extra_repr()}, num_codebooks={self.num_codebooks}, "
+            f"codebook_size={sizes}, composer={self.composer!r}"
+        )
+
     @torch.no_grad()
     def _code_chunks(self) -> Iterator[Tensor]:
         """Codes of all nodes, as many rows at once as keep the logits small."""

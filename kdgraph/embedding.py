@@ -46,6 +46,7 @@ class KDEmbedding(CodedEncoder):
         ValueError: Sizes out of range or that do not fit together.
 
     Example:
+        >>> import torch
         >>> encoder = KDEmbedding(1000, 64, num_codebooks=16, codebook_size=32)
         >>> encoder(torch.tensor([0, 999])).shape
         torch.Size([2, 64])
@@ -70,8 +71,8 @@ class KDEmbedding(CodedEncoder):
                 f"KDEmbedding expects code_dropout in [0, 1), got {code_dropout}"
             )
         self.code_dropout = code_dropout
-        self.coder = resolve(coder, CODERS, "Coder")
-        self.composer = resolve(composer, COMPOSERS, "Composer")
+        self.coder = resolve(coder, Coder, CODERS)
+        self.composer = resolve(composer, Composer, COMPOSERS)
         sizes = self._sizes(num_codebooks, codebook_size)
         self.composer.bind(sizes, self.embedding_dim)
         self.coder.bind(self.num_nodes, sizes, self.composer)
@@ -82,7 +83,7 @@ class KDEmbedding(CodedEncoder):
         self.coder.reset_parameters()
 
     def export(self) -> PackedEmbedding:
-        """Freeze: packed codes and a copy of the composer, the same vectors bit for bit."""
+        """Freeze to packed codes and a copy of the composer: the same vectors."""
         return PackedEmbedding(self.code_table(), self.composer)
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
@@ -102,30 +103,20 @@ class KDEmbedding(CodedEncoder):
         """The alphabets, from the arguments or from codes that were given."""
         table = self.coder.table if isinstance(self.coder, FixedCoder) else None
         if table is not None:
-            num_codebooks = num_codebooks or table.num_codebooks
-            codebook_size = codebook_size or table.codebook_sizes
+            if num_codebooks is None:
+                num_codebooks = table.num_codebooks
+            if codebook_size is None:
+                codebook_size = table.codebook_sizes
         elif isinstance(codebook_size, Sequence) and num_codebooks is None:
             num_codebooks = len(codebook_size)
         if num_codebooks is None or codebook_size is None:
             raise ValueError(
-                "KDEmbedding expects num_codebooks and codebook_size; only a FixedCoder "
-                "that was given codes can tell them"
+                "KDEmbedding expects num_codebooks and codebook_size; only a "
+                "FixedCoder that was given codes can tell them"
             )
         return expand_sizes(num_codebooks, codebook_size)
 
     def extra_repr(self) -> str:
-        """Sizes, as the constructor takes them."""
-        return f"{super().extra_repr()}, codebook_sizes={_short(self.codebook_sizes)}"
-
-    def __repr__(self) -> str:
-        """One line: sizes, coder and composer."""
-        return (
-            f"KDEmbedding({self.num_nodes}, {self.embedding_dim}, "
-            f"num_codebooks={self.num_codebooks}, "
-            f"codebook_size={_short(self.codebook_sizes)}, "
-            f"coder={self.coder!r}, composer={self.composer!r})"
-        )
-
-
-def _short(sizes: tuple[int, ...]) -> str:
-    return str(sizes[0]) if len(set(sizes)) == 1 else str(list(sizes))
+        """Sizes, coder and composer, as the constructor takes them."""
+        dropout = f", code_dropout={self.code_dropout}" if self.code_dropout else ""
+        return f"{super().extra_repr()}, coder={self.coder!r}{dropout}"

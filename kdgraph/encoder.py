@@ -1,5 +1,6 @@
 """Encoder: the law that tables, codes, baselines and loaded artifacts share."""
 
+import copy
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kdgraph.ops import Selection
-from kdgraph.optimizer_state import state_floats
+from kdgraph.optimizer_state import training_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +85,11 @@ class Encoder(nn.Module, ABC):
             >>> FullEmbedding(1000, 64).training_bytes("adam") == 16 * 1000 * 64
             True
         """
-        total = sum(buffer.numel() * buffer.element_size() for buffer in self.buffers())
-        for parameter in self.parameters():
-            copies = 2 + state_floats(optimizer) if parameter.requires_grad else 1
-            total += copies * parameter.numel() * parameter.element_size()
-        return total
+        return training_bytes(self, optimizer)
+
+    def export(self) -> "Encoder":
+        """Freeze: an encoder without anything to train, that gives the same vectors."""
+        return copy.deepcopy(self).requires_grad_(requires_grad=False).eval()
 
     def encode(self, n_id: Tensor | None = None) -> Encoding:
         """Vectors with the terms a training step adds to its loss.
@@ -143,8 +144,12 @@ class Encoder(nn.Module, ABC):
             )
 
     def extra_repr(self) -> str:
-        """The two sizes."""
+        """What the constructor was told: the two sizes, and whatever else there is."""
         return f"{self.num_nodes}, {self.embedding_dim}"
+
+    def __repr__(self) -> str:
+        """One line, as the constructor is called."""
+        return f"{type(self).__name__}({self.extra_repr()})"
 
 
 def positive_int(value: int, argument: str, owner: str) -> int:

@@ -2,49 +2,51 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 
 
-def resolve(query: Any, classes: Sequence[type[T]], suffix: str) -> T:
+def resolve(query: str | type[T] | T, base: type, classes: Sequence[type[T]]) -> T:
     """Find a class by name and make one, or pass an instance through.
 
     Names are compared lower-case, without ``-``, ``_`` and spaces, with and without
-    the common suffix: ``"softmax"``, ``"SoftmaxCoder"`` and ``SoftmaxCoder`` are one.
+    the name of the base: ``"softmax"``, ``"SoftmaxCoder"``, ``SoftmaxCoder`` are one.
 
     Args:
-        query: A string, one of ``classes``, or an instance of one.
-        classes: What may be chosen.
-        suffix: What the class names share, such as ``"Coder"``.
+        query: A string, a class or an instance; the last two may be anyone's own.
+        base: What classes and instances derive from, such as ``Coder``.
+        classes: What may be named.
 
     Raises:
         ValueError: An unknown name; the message lists the choices.
         TypeError: Neither a string nor such a class nor an instance.
 
     Example:
-        >>> from kdgraph.composers import ConcatComposer, SumComposer
-        >>> resolve("sum", [SumComposer, ConcatComposer], "Composer")
+        >>> from kdgraph.composers import Composer, ConcatComposer, SumComposer
+        >>> resolve("sum", Composer, [SumComposer, ConcatComposer])
         SumComposer()
     """
-    if isinstance(query, tuple(classes)):
-        return query
-    if isinstance(query, type) and issubclass(query, tuple(classes)):
-        return query()
-    names = {_normal(cls.__name__.removesuffix(suffix)): cls for cls in classes}
+    made: object = query
+    kind = base.__name__.lower()
+    names = {_normal(cls.__name__).removesuffix(kind): cls for cls in classes}
     if isinstance(query, str):
-        name = _normal(query).removesuffix(suffix.lower())
-        if name in names:
-            return names[name]()
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(
-            f"unknown {suffix.lower()} {query!r}: expected one of {sorted(names)}{hint}"
+        name = _normal(query).removesuffix(kind)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(
+                f"unknown {kind} {query!r}: expected one of {sorted(names)}{hint}"
+            )
+        made = names[name]()
+    elif isinstance(query, type) and issubclass(query, base):
+        made = query()
+    if not isinstance(made, base):
+        raise TypeError(
+            f"expected a {kind} as a name of {sorted(names)}, a class or an instance, "
+            f"got {query.__name__ if isinstance(query, type) else type(query).__name__}"
         )
-    raise TypeError(
-        f"expected a {suffix.lower()} as a name of {sorted(names)}, a class or an "
-        f"instance, got {type(query).__name__}"
-    )
+    return cast("T", made)
 
 
 def _normal(name: str) -> str:

@@ -11,8 +11,9 @@ class LowRankEmbedding(Encoder):
     r"""A table that is a product of two thin ones.
 
     :math:`E = U V` with :math:`U \in \mathbb{R}^{N \times r}` and
-    :math:`V \in \mathbb{R}^{r \times C}`. Give the rank, or a budget of bytes from which
-    the largest rank follows: :math:`r = \lfloor \mathrm{bytes} / (4 (N + C)) \rfloor`.
+    :math:`V \in \mathbb{R}^{r \times C}`. Give the rank, or a budget of bytes from
+    which the largest rank follows,
+    :math:`r = \lfloor \mathrm{bytes} / (4 (N + C)) \rfloor`.
 
     Args:
         num_nodes: Number of nodes N.
@@ -50,22 +51,20 @@ class LowRankEmbedding(Encoder):
             if rank < 1:
                 raise ValueError(
                     f"LowRankEmbedding got max_bytes={max_bytes}, but rank 1 takes "
-                    f"{per_rank} bytes for {num_nodes} nodes and width "
-                    f"{embedding_dim}"
+                    f"4 (N + C) = {per_rank} bytes"
                 )
         self.rank = positive_int(rank or 0, "rank", "LowRankEmbedding")
         if self.rank > min(self.num_nodes, self.embedding_dim):
             raise ValueError(
-                "LowRankEmbedding expects rank of at most min(num_nodes, "
-                f"embedding_dim)={min(self.num_nodes, self.embedding_dim)}, got "
-                f"{self.rank}"
+                "LowRankEmbedding expects rank of at most min(N, C) = "
+                f"{min(self.num_nodes, self.embedding_dim)}, got {self.rank}"
             )
         self.rows = nn.Parameter(torch.empty(self.num_nodes, self.rank))
         self.columns = nn.Parameter(torch.empty(self.rank, self.embedding_dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw both factors anew; their product starts with the variance of Glorot's."""
+        """Draw both factors anew; their product starts with Glorot's variance."""
         nn.init.xavier_uniform_(self.rows)
         nn.init.normal_(self.columns, std=self.rank**-0.5)
 

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed = max(finished, key=lambda number: finished[number]["valid_score"])
     if seed not in finished:
         raise ValueError(f"{folder} has no seed {seed}; it has {sorted(finished)}")
-    artifact = read_artifact(folder / f"seed-{seed}.kdg.safetensors")
+    artifact = read_artifact(folder / f"seed-{seed}.kdg.safetensors", verify=True)
     encoder = PackedEmbedding(artifact.table, artifact.composer)
     encoder.save(arguments.output, gnn=artifact.gnn, metadata=artifact.metadata)
     size = arguments.output.stat().st_size

@@ -22,7 +22,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Check the file and describe it."""
-    artifact = read_artifact(arguments.file)
+    artifact = read_artifact(arguments.file, verify=True)
     print(text_table(["", ""], _sizes(artifact)).split("\n", 2)[2])
     print()
     print(text_table(["part", "bytes", ""], _bytes(artifact)))

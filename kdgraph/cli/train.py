@@ -77,6 +77,12 @@ def add_parser(commands: Any) -> None:
         default="random",
         help="of --coder fixed: random, compact, or a .npy or .npz file",
     )
+    method.add_argument(
+        "--no-null-code",
+        dest="null_code",
+        action="store_false",
+        help="let choice 0 of a position be a codeword like the others",
+    )
     method.add_argument("--code-dropout", type=float, default=0.0, metavar="P")
     method.add_argument("--rank", type=int, help="of --method lowrank")
     method.add_argument(

@@ -43,10 +43,10 @@ class Coder(Strategy):
 
     def penalty(self, selection: Selection, codebooks: Codebooks) -> Tensor:
         """The coder's own terms of the loss, a scalar; zero for most."""
-        return codebooks.weight.new_zeros(())
+        return selection.codes.new_zeros((), dtype=codebooks.weight.dtype)
 
     @torch.no_grad()
-    def after_epoch(self, epoch: int, codebooks: Codebooks) -> None:
+    def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Do what is due between epochs; nothing for most."""
 
     @abstractmethod

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.codes import CodeTable, compact_codes, random_codes
 from kdgraph.composers import Composer
-from kdgraph.ops import Codebooks, Selection, unpack
+from kdgraph.ops import Codebooks, Selection, row_bytes, unpack
 
 _GENERATED = {"random": random_codes, "compact": compact_codes}
 
@@ -54,8 +55,8 @@ class FixedCoder(Coder):
             self.table = CodeTable.from_file(codes)
         else:
             raise TypeError(
-                "FixedCoder expects codes as 'random', 'compact', a path, a tensor or a "
-                f"CodeTable, got {type(codes).__name__}"
+                "FixedCoder expects codes as 'random', 'compact', a path, a tensor or "
+                f"a CodeTable, got {type(codes).__name__}"
             )
 
     def bind(
@@ -68,21 +69,26 @@ class FixedCoder(Coder):
 
     def reset_parameters(self) -> None:
         """Draw random codes again; codes that were given stay."""
+        self._require_bound()
         if self.source:
-            self.packed.copy_(self._generate().packed)
+            generate, sizes = _GENERATED[self.source], self.codebook_sizes
+            self.packed.copy_(generate(self.num_nodes, len(sizes), sizes).packed)
 
+    @override
     def _build(self, composer: Composer) -> None:
-        table = self._generate() if self.table is None else self.table
-        if table.codebook_sizes != self.codebook_sizes:
+        sizes, table = self.codebook_sizes, self.table
+        if table is None:
+            # ``reset_parameters``, which comes next, fills it.
+            packed = torch.empty(self.num_nodes, row_bytes(sizes), dtype=torch.uint8)
+        elif table.codebook_sizes == sizes:
+            packed = table.packed.clone()
+        else:
             # Wider alphabets were asked for than the codes use: pack at that width.
-            table = CodeTable.from_codes(table.codes(), self.codebook_sizes)
-        self.register_buffer("packed", table.packed.clone())
+            packed = CodeTable.from_codes(table.codes(), sizes).packed
+        self.register_buffer("packed", packed)
         self.table = None
 
-    def _generate(self) -> CodeTable:
-        make = _GENERATED[self.source]
-        return make(self.num_nodes, len(self.codebook_sizes), self.codebook_sizes)
-
+    @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         rows = self.packed if n_id is None else self.packed.index_select(0, n_id)
         return Selection(unpack(rows, self.codebook_sizes))
@@ -92,8 +98,8 @@ class FixedCoder(Coder):
     ) -> None:
         if table.num_nodes != num_nodes or table.num_codebooks != len(codebook_sizes):
             raise ValueError(
-                f"FixedCoder got codes [{table.num_nodes}, {table.num_codebooks}] for an "
-                f"encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
+                f"FixedCoder got codes [{table.num_nodes}, {table.num_codebooks}] for "
+                f"an encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
             )
         if any(
             given > asked

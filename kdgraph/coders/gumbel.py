@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.coders.logit import LogitCoder, Normalize
 from kdgraph.ops import (
@@ -16,10 +17,10 @@ from kdgraph.ops import (
 class GumbelCoder(LogitCoder):
     r"""Learn codes by the Gumbel-softmax.
 
-    The Gumbel variant of the KD-encoding code (Chen, Min, Sun, ICML 2018; Jang, Gu, Poole,
-    ICLR 2017): :math:`z = \log \mathrm{softmax}(\phi) + g` with Gumbel noise g,
-    :math:`b = \arg\max z`, relaxed as :math:`\mathrm{softmax}(z / \tau)`. Noise only while
-    training; evaluation takes :math:`\arg\max \phi`.
+    The Gumbel variant of the KD-encoding code (Chen, Min, Sun, ICML 2018; Jang, Gu,
+    Poole, ICLR 2017): :math:`z = \log \mathrm{softmax}(\phi) + g` with Gumbel noise g,
+    :math:`b = \arg\max z`, relaxed as :math:`\mathrm{softmax}(z / \tau)`. Noise only
+    while training; evaluation takes :math:`\arg\max \phi`.
 
     Args:
         query_dim: Numbers r per node and position; ``None`` for free logits.
@@ -35,8 +36,9 @@ class GumbelCoder(LogitCoder):
 
     Example:
         >>> from kdgraph import KDEmbedding
-        >>> encoder = KDEmbedding(9, 8, num_codebooks=4, codebook_size=3, coder="gumbel")
-        >>> bool((encoder.codes() == encoder.codes()).all())  # reading draws no noise
+        >>> coder = GumbelCoder(temperature=0.5)
+        >>> encoder = KDEmbedding(9, 8, num_codebooks=4, codebook_size=3, coder=coder)
+        >>> torch.equal(encoder.codes(), encoder.codes())  # reading draws no noise
         True
     """
 
@@ -59,6 +61,7 @@ class GumbelCoder(LogitCoder):
         )
         self.hard = hard
 
+    @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         if self.query_dim is None:
             logits = self._free_logits(n_id)

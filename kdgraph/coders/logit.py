@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.coders.logit_norm import LogitNorm
@@ -13,25 +14,31 @@ from kdgraph.ops import at_least_float32, pad_positions, position_offsets
 
 Normalize = Literal["batch", "affine"] | None
 
+HEAD_START = 0.03
+"""What the logit of choice 0 is ahead by in a cold start."""
+SPREAD = 0.01
+"""How far apart nodes are in a logit: about 2 % of them start elsewhere, for K = 2."""
+
 
 class LogitCoder(Coder):
     r"""Logits per node, position and choice, from a parameter or from queries and keys.
 
-    Free logits are :math:`\phi_{v,j,k} = s \Phi_{v,j,k} + \beta_{j,k}` with a table
-    :math:`\Phi \in \mathbb{R}^{N \times \sum_j K_j}` (Chen, Min, Sun, ICML 2018) and a bias
-    shared by all nodes. With ``query_dim`` a node keeps :math:`q_v \in \mathbb{R}^{D \times r}`
-    only, and :math:`\phi_{v,j,k} = s \langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}` with
-    keys shared by all nodes (DPQ-SX, Chen, Li, Sun, ICML 2020), so that training state is
-    :math:`D r` numbers a node instead of :math:`\sum_j K_j`.
+    Free logits are a table, :math:`\phi = s \Phi` with :math:`\Phi \in \mathbb{R}^{N
+    \times \sum_j K_j}` (Chen, Min, Sun, ICML 2018). With ``query_dim`` a node keeps
+    :math:`q_v \in \mathbb{R}^{D \times r}` only, and :math:`\phi_{v,j,k} = s \langle
+    q_{v,j}, \kappa_{j,k} \rangle` with keys shared by all nodes (DPQ-SX, Chen, Li, Sun,
+    ICML 2020), so that training state is :math:`D r` numbers a node instead of
+    :math:`\sum_j K_j`.
 
-    Cold start: nodes begin a hundredth of a logit apart, and the shared bias soon outweighs
-    that. Nodes that no gradient reaches then share the code that serves them best together
-    instead of adding noise to their neighbours.
+    Cold start: without normalisation choice 0, the null code, is a little ahead in
+    every logit. A step of Adam overturns it where there is a gradient; nodes that none
+    reaches stay there, instead of adding the noise of random codes to their neighbours.
 
     See :class:`SoftmaxCoder` and :class:`GumbelCoder` for the arguments.
     """
 
     temperature: Tensor
+    head_start: Tensor
 
     def __init__(
         self,
@@ -53,7 +60,8 @@ class LogitCoder(Coder):
             )
         if normalize not in (None, "batch", "affine"):
             raise ValueError(
-                f"{name} expects normalize as None, 'batch' or 'affine', got {normalize!r}"
+                f"{name} expects normalize as None, 'batch' or 'affine', got "
+                f"{normalize!r}"
             )
         self.query_dim = query_dim
         self.scale = scale
@@ -70,22 +78,34 @@ class LogitCoder(Coder):
     def reset_parameters(self) -> None:
         """Draw logits, or queries and keys, anew, and restore the first temperature."""
         self._require_bound()
-        # scale * 0.01 / scale: a hundredth of the temperature apart, in logits.
-        spread = 1.0 if self.normalize else 0.01 / self.scale
+        spread = 1.0 if self.normalize else SPREAD / self.scale
         with torch.no_grad():
             self.temperature.fill_(self._start_temperature)
             if self.query_dim is None:
                 self.logits.normal_(std=spread)
             else:
                 self.query.normal_(std=spread)
-                self.keys.normal_()
-            self.bias.zero_()
-            if not self.normalize:
-                # As far ahead as nodes are apart: most begin at the first choice.
-                self.bias[position_offsets(self.codebook_sizes)] = 0.01
+                self.keys.copy_(self._spread_keys())
         if self.norm is not None:
             self.norm.reset_parameters()
 
+    def _spread_keys(self) -> Tensor:
+        """Key 0 of every position at zero, the others in directions of length 2.
+
+        Choice 0 then wins where a query is small, and of two choices the difference of
+        the logits moves with the query as that of two free logits does. One dimension
+        has two directions, which the other keys take in turn.
+        """
+        keys = torch.randn_like(self.keys)
+        first = position_offsets(self.codebook_sizes)
+        if self.query_dim == 1:
+            choice = torch.cat([torch.arange(size) for size in self.codebook_sizes])
+            keys = torch.where(choice % 2 == 1, 1.0, -1.0).unsqueeze(-1).to(keys)
+        keys = 2 * functional.normalize(keys, dim=-1)
+        keys[first] = 0.0
+        return keys
+
+    @override
     def _build(self, composer: Composer) -> None:
         total = sum(self.codebook_sizes)
         if self.query_dim is None:
@@ -94,7 +114,10 @@ class LogitCoder(Coder):
             width = len(self.codebook_sizes) * self.query_dim
             self.query = nn.Parameter(torch.empty(self.num_nodes, width))
             self.keys = nn.Parameter(torch.empty(total, self.query_dim))
-        self.bias = nn.Parameter(torch.empty(total))
+        head_start = torch.zeros(total)
+        if not self.normalize:
+            head_start[position_offsets(self.codebook_sizes)] = HEAD_START
+        self.register_buffer("head_start", head_start, persistent=False)
         self.norm: LogitNorm | None = None
         if self.normalize:
             self.norm = LogitNorm(total, affine=self.normalize == "affine")
@@ -113,14 +136,15 @@ class LogitCoder(Coder):
         if self.norm is not None:
             gain, shift = self.norm.of_logits(logits)
             logits = logits * gain + shift
-        logits = logits * self.scale + at_least_float32(self.bias)
+        logits = logits * self.scale + at_least_float32(self.head_start)
         return pad_positions(logits, self.codebook_sizes, float("-inf"))
 
     def _query_and_keys(self, n_id: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries ``[B, D, r]``, keys ``[D, K, r]`` and bias ``[D, K]``, normalised."""
         positions = len(self.codebook_sizes)
-        query = self._rows(self.query, n_id).unflatten(-1, (positions, -1))
-        keys, bias = at_least_float32(self.keys), at_least_float32(self.bias)
+        rows = self._rows(self.query, n_id)
+        query = torch.unflatten(rows, -1, (positions, -1))
+        keys, bias = at_least_float32(self.keys), at_least_float32(self.head_start)
         if self.norm is not None:
             gain, shift = self.norm.of_queries(query, keys, self.codebook_sizes)
             keys, bias = keys * gain.unsqueeze(-1), bias + self.scale * shift

@@ -9,9 +9,9 @@ from kdgraph.ops import pad_positions
 class LogitNorm(nn.Module):
     r"""Batch-normalise every logit over the nodes of a batch.
 
-    Gives the gain and shift with which :math:`a \phi + b` has mean 0 and variance 1 (and
-    then the learned scale and centre, if affine). For logits made of queries and keys
-    the moments follow from those of the queries,
+    Gives the gain and shift with which :math:`a \phi + b` has mean 0 and variance 1
+    (and then the learned scale and centre, if affine). For logits made of queries and
+    keys the moments follow from those of the queries,
     :math:`\mu = \langle \bar q_j, \kappa \rangle` and
     :math:`\sigma^2 = \kappa^\top \mathrm{Cov}(q_j) \kappa`, so that no logit is formed.
 
@@ -19,8 +19,8 @@ class LogitNorm(nn.Module):
 
     Args:
         num_logits: ``sum(K_j)``.
-        affine: Learn a centre and a scale, as the KD-encoding paper's code does where no
-            temperature schedule is used.
+        affine: Learn a centre and a scale, as the KD-encoding paper's code does where
+            no temperature schedule is used.
     """
 
     mean: Tensor

@@ -3,8 +3,10 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from kdgraph.coders.base import Coder
+from kdgraph.coders.logit import HEAD_START, SPREAD
 from kdgraph.composers import Composer
 from kdgraph.ops import Codebooks, LogitSelection, Selection, at_least_float32
 
@@ -13,13 +15,13 @@ class ThresholdCoder(Coder):
     r"""Learn one bit per position: :math:`k_{v,j} = [\phi_{v,j} > 0]`.
 
     The binary variant ``STE_threshold`` of the KD-encoding code (Chen, Min, Sun, ICML
-    2018): one logit per position where K = 2, relaxed as :math:`\sigma(\phi / \tau)`, so
-    the one-hot is :math:`(1 - y, y)`. Training state is D numbers a node, and a bias per
-    position that all nodes share.
+    2018): one logit per position where K = 2, relaxed as :math:`\sigma(\phi / \tau)`,
+    so the one-hot is :math:`(1 - y, y)`. Training state is D numbers a node.
 
     Args:
         temperature: :math:`\tau`; a schedule may move it. (default: ``1.0``)
-        scale: Factor s on the logits, as in :class:`SoftmaxCoder`. (default: ``10.0``)
+        scale: Factor s on the logits, as in :class:`SoftmaxCoder`, whose two
+            logits move apart twice as fast. (default: ``20.0``)
         sparse: Sparse gradients for the rows of a mini-batch. (default: ``False``)
 
     Raises:
@@ -27,15 +29,17 @@ class ThresholdCoder(Coder):
 
     Example:
         >>> from kdgraph import KDEmbedding
-        >>> encoder = KDEmbedding(9, 8, num_codebooks=8, codebook_size=2, coder="threshold")
-        >>> encoder.inference_bytes()  # 9 rows of one byte, 8 x 2 codewords of one float
+        >>> encoder = KDEmbedding(
+        ...     9, 8, num_codebooks=8, codebook_size=2, coder="threshold"
+        ... )
+        >>> encoder.inference_bytes()  # 9 rows of a byte, 8 x 2 codewords of one float
         73
     """
 
     temperature: Tensor
 
     def __init__(
-        self, *, temperature: float = 1.0, scale: float = 10.0, sparse: bool = False
+        self, *, temperature: float = 1.0, scale: float = 20.0, sparse: bool = False
     ) -> None:
         super().__init__()
         if not temperature > 0 or not scale > 0:
@@ -58,9 +62,10 @@ class ThresholdCoder(Coder):
         self._require_bound()
         with torch.no_grad():
             self.temperature.fill_(self._start_temperature)
-            self.logits.normal_(std=0.01 / self.scale)
-            self.bias.fill_(-0.01)
+            # The difference of two logits spreads by a factor of sqrt 2.
+            self.logits.normal_(-HEAD_START, 2**0.5 * SPREAD).div_(self.scale)
 
+    @override
     def _build(self, composer: Composer) -> None:
         if any(size != 2 for size in self.codebook_sizes):
             raise ValueError(
@@ -69,13 +74,13 @@ class ThresholdCoder(Coder):
             )
         positions = len(self.codebook_sizes)
         self.logits = nn.Parameter(torch.empty(self.num_nodes, positions))
-        self.bias = nn.Parameter(torch.empty(positions))
 
+    @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        rows = self.logits
+        rows: Tensor = self.logits
         if n_id is not None:
             rows = functional.embedding(n_id, rows, sparse=self.sparse)
-        one = at_least_float32(rows) * self.scale + at_least_float32(self.bias)
+        one = at_least_float32(rows) * self.scale
         logits = torch.stack((torch.zeros_like(one), one), dim=-1)
         return LogitSelection(
             (one > 0).long(), logits=logits, temperature=self.temperature.clone()

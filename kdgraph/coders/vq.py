@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.composers import Composer
@@ -20,20 +21,25 @@ class VQCoder(Coder):
     r"""Learn codes by vector quantisation.
 
     DPQ-VQ of "Differentiable Product Quantization for End-to-End Embedding Compression"
-    (Chen, Li, Sun, ICML 2020, section 2.3): a node keeps a query, its code is the nearest
-    codeword, :math:`k_{v,j} = \arg\min_k \|q_{v,j} - C_j[k]\|^2`, and the gradient of the
-    codeword is copied to the query. Keys are the composer's codewords themselves, which
-    move by the centroid term only. Under :class:`kdgraph.composers.SumComposer` the D codes
-    quantise one query residually, code by code.
+    (Chen, Li, Sun, ICML 2020, section 2.3): a node keeps a query, its code is the
+    nearest codeword, :math:`k_{v,j} = \arg\min_k \|q_{v,j} - C_j[k]\|^2`, and the
+    gradient of the codeword is copied to the query. Keys are the composer's codewords
+    themselves, which move by the centroid term only. Under
+    :class:`kdgraph.composers.SumComposer` the D codes quantise one query residually,
+    code by code.
 
-    The loss gets :math:`\alpha \overline{\|\mathrm{sg}(q) - c\|^2} + \beta \overline{\|q -
-    \mathrm{sg}(c)\|^2}`, squared over the query and averaged over the batch.
+    The loss gets
+
+    .. math:: \alpha \overline{\|\mathrm{sg}(q) - c\|^2} +
+        \beta \overline{\|q - \mathrm{sg}(c)\|^2}
+
+    squared over the query and averaged over the batch.
 
     Args:
         centroid_weight: :math:`\alpha`. (default: ``1.0``)
         commitment_weight: :math:`\beta`. (default: ``0.25``)
-        restart_every: Every so many epochs, put codewords that no node uses where a random
-            node's query is; 0 for never. (default: ``10``)
+        restart_every: Every so many epochs, put codewords that no node uses where a
+            random node's query is; 0 for never. (default: ``10``)
         sparse: Sparse gradients for the rows of a mini-batch. (default: ``False``)
 
     Raises:
@@ -89,42 +95,49 @@ class VQCoder(Coder):
         return self.centroid_weight * centroid + self.commitment_weight * commitment
 
     @torch.no_grad()
-    def after_epoch(self, epoch: int, codebooks: Codebooks) -> None:
+    def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Restart dead codewords when due."""
         if self.restart_every and (epoch + 1) % self.restart_every == 0:
-            self.restart_dead_codes(codebooks)
+            self.restart_dead_codes(composer)
 
     @torch.no_grad()
-    def restart_dead_codes(self, codebooks: Codebooks) -> int:
+    def restart_dead_codes(self, composer: Composer) -> int:
         """Move every codeword that no node uses to the query of a random node.
+
+        Each goes to a node of its own, and as far as nodes go round every code that is
+        in use keeps one.
 
         Returns:
             How many codewords moved.
         """
+        codebooks = composer.codebooks
         codes = self._select(None, codebooks).codes
-        if codebooks.shared:
-            flat = codes.flatten()
-        else:
-            flat = (codes + codebooks.offsets).flatten()
-        rows = codebooks.weight.size(0)
-        dead = (torch.bincount(flat, minlength=rows) == 0).nonzero().flatten()
-        nodes = torch.randint(self.num_nodes, (dead.numel(),), device=dead.device)
-        query = self._query(nodes)
-        position = torch.searchsorted(codebooks.offsets, dead, right=True) - 1
-        if codebooks.shared:
-            position = torch.zeros_like(dead)
-        if self.additive:
-            # What is left of the query when this position is reached.
-            vectors = Selection(codes[nodes]).gather(codebooks)
-            earlier = (
-                torch.arange(codes.size(1), device=dead.device) < position[:, None]
-            )
-            target = query - (vectors * earlier.unsqueeze(-1)).sum(dim=1)
-        else:
-            target = query[torch.arange(dead.numel(), device=dead.device), position]
-        codebooks.weight[dead] = target.to(codebooks.weight.dtype)
-        return dead.numel()
+        used = torch.zeros_like(codebooks.weight[:, 0], dtype=torch.bool)
+        used[(codes + codebooks.offsets).flatten()] = True
+        if composer.null_code:
+            used[codebooks.offsets] = True  # it stays zero
+        moved = 0
+        for position, size in enumerate(codebooks.sizes):
+            first = codebooks.offsets[position]
+            dead = first + (~used[first : first + size]).nonzero().flatten()
+            nodes = _spare_nodes(codes[:, position])[: dead.numel()]
+            dead = dead[: nodes.numel()]
+            wanted = self._wanted(nodes, position, composer.codebooks)
+            composer.weight[dead] = wanted.to(composer.weight.dtype)
+            used[dead] = True
+            moved += dead.numel()
+        return moved
 
+    def _wanted(self, nodes: Tensor, position: int, codebooks: Codebooks) -> Tensor:
+        """What the codeword of a position should be to code some nodes exactly."""
+        query = self._query(nodes)
+        if not self.additive:
+            return query[:, position]
+        codes = self._select(nodes, codebooks).codes
+        earlier = torch.arange(codes.size(1), device=codes.device) < position
+        return query - Selection(codes, earlier.expand_as(codes)).sum(codebooks)
+
+    @override
     def _build(self, composer: Composer) -> None:
         width = positive_int(composer.width, "code_dim", type(self).__name__)
         self.additive = composer.additive
@@ -132,12 +145,15 @@ class VQCoder(Coder):
         self.query = nn.Parameter(torch.empty(self.num_nodes, self.positions * width))
 
     def _query(self, n_id: Tensor | None) -> Tensor:
-        rows = self.query
+        rows: Tensor = self.query
         if n_id is not None:
             rows = functional.embedding(n_id, rows, sparse=self.sparse)
         rows = at_least_float32(rows)
-        return rows if self.additive else rows.unflatten(-1, (self.positions, -1))
+        if self.additive:
+            return rows
+        return torch.unflatten(rows, -1, (self.positions, -1))
 
+    @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         query = self._query(n_id)
         keys = at_least_float32(codebooks.padded().detach())
@@ -156,3 +172,11 @@ class VQCoder(Coder):
             columns.append(code)
             rest = rest - functional.embedding(code.squeeze(1), keys[position])
         return QuantizedSelection(torch.cat(columns, dim=1), query=query)
+
+
+def _spare_nodes(codes: Tensor) -> Tensor:
+    """Nodes in random order, without one for each code in use."""
+    order = torch.randperm(codes.numel(), device=codes.device)
+    ranked, by_code = codes[order].sort(stable=True)
+    spare = by_code[1:][ranked[1:] == ranked[:-1]]
+    return order[spare.sort().values]

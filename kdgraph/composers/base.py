@@ -1,41 +1,48 @@
 """Composer: from the codewords a node chose to its vector."""
 
 from abc import abstractmethod
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from kdgraph.composers.norm import Norm, make_norm
 from kdgraph.ops import Codebooks, Selection, position_offsets
 from kdgraph.strategy import Strategy
-
-Norm = Literal["batch", "layer"] | None
 
 
 class Composer(Strategy):
     r"""A module from codes to vectors, :math:`f: \{0..K_j-1\}^D \to \mathbb{R}^C`.
 
-    It owns the codebooks :math:`C_j \in \mathbb{R}^{K_j \times d}` (Chen, Min, Sun, ICML
-    2018, section 2). The first codeword of every position starts at zero, the others at
-    ``N(0, 0.1^2)``: a node whose codes were never moved adds nothing to its neighbours,
-    as a row of a table with a small start does.
+    It owns the codebooks :math:`C_j \in \mathbb{R}^{K_j \times d}` (Chen, Min, Sun,
+    ICML 2018, section 2), drawn from ``N(0, 0.1^2)``. Choice 0 of every position is by
+    default the null code, whose codeword is zero and stays so. Learned coders start
+    nodes there: a node that no gradient has reached then says nothing to its
+    neighbours, as a row of a table with weight decay does. A linear composition loses
+    only a vector common to all nodes by it.
 
     Args:
-        code_dim: Width of a codeword d; ``None`` for the width that needs no projection.
+        code_dim: Width of a codeword d; ``None`` for what needs no projection.
         shared: One codebook for all positions instead of one each.
         norm: Normalise the vectors: ``"batch"`` (as the paper's code does), ``"layer"``
             or ``None``.
+        null_code: Whether choice 0 stands for zero.
     """
 
     codebook_sizes: tuple[int, ...]
     embedding_dim: int
     weight: nn.Parameter
     offsets: Tensor
+    output_norm: nn.Module
     additive: bool = False
     """Whether code vectors are summed, so that codes may quantise residuals."""
 
     def __init__(
-        self, code_dim: int | None = None, *, shared: bool = False, norm: Norm = None
+        self,
+        code_dim: int | None = None,
+        *,
+        shared: bool = False,
+        norm: Norm = None,
+        null_code: bool = True,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -48,6 +55,7 @@ class Composer(Strategy):
         self.code_dim = code_dim
         self.shared = shared
         self.norm = norm
+        self.null_code = null_code
 
     def bind(self, codebook_sizes: tuple[int, ...], embedding_dim: int) -> None:
         """Create the codebooks and whatever follows them. Called by the encoder."""
@@ -62,14 +70,17 @@ class Composer(Strategy):
         self.weight = nn.Parameter(torch.empty(rows, width))
         self.register_buffer("offsets", torch.tensor(starts), persistent=False)
         self._build(width)
-        self.output_norm = _make_norm(self.norm, embedding_dim)
+        self.output_norm = make_norm(self.norm, embedding_dim)
         self.reset_parameters()
 
     @property
     def codebooks(self) -> Codebooks:
         """All codewords on one axis, with the sizes that address them."""
         self._require_bound()
-        return Codebooks(self.weight, self.offsets, self.codebook_sizes)
+        weight: Tensor = self.weight
+        if self.null_code:
+            weight = weight.index_fill(0, self.offsets, 0.0)
+        return Codebooks(weight, self.offsets, self.codebook_sizes)
 
     @property
     def width(self) -> int:
@@ -81,7 +92,8 @@ class Composer(Strategy):
         self._require_bound()
         with torch.no_grad():
             self.weight.normal_(std=0.1)
-            self.weight[self.offsets] = 0.0
+            if self.null_code:
+                self.weight[self.offsets] = 0.0
         for module in self.children():
             _reset(module)
 
@@ -101,10 +113,9 @@ class Composer(Strategy):
         """
         self._require_bound()
         if isinstance(codes, Selection):
-            return self._finish(self._combine(codes))
+            return self._compose(codes)
         self._check_codes(codes)
-        flat = Selection(codes.reshape(-1, codes.size(-1)).long())
-        vectors = self._finish(self._combine(flat))
+        vectors = self._compose(Selection(codes.reshape(-1, codes.size(-1)).long()))
         return vectors.reshape(*codes.shape[:-1], self.embedding_dim)
 
     def stored_tensors(self) -> dict[str, Tensor]:
@@ -132,11 +143,8 @@ class Composer(Strategy):
     def _combine(self, selection: Selection) -> Tensor:
         """Vectors ``[B, C]`` before normalisation."""
 
-    def _finish(self, vectors: Tensor) -> Tensor:
-        if isinstance(self.output_norm, nn.BatchNorm1d) and vectors.size(0) < 2:
-            # One row has no variance: use the running statistics.
-            return self.output_norm.eval_statistics(vectors)
-        normed: Tensor = self.output_norm(vectors)
+    def _compose(self, selection: Selection) -> Tensor:
+        normed: Tensor = self.output_norm(self._combine(selection))
         return normed
 
     def _check_codes(self, codes: Tensor) -> None:
@@ -152,31 +160,16 @@ class Composer(Strategy):
         sizes = torch.tensor(self.codebook_sizes)
         if codes.numel() and bool(((codes < 0) | (codes >= sizes)).any()):
             raise IndexError(
-                f"{name} expects codes in [0, K_j) with K = {sorted(set(sizes.tolist()))}, "
-                f"got values from {int(codes.min())} to {int(codes.max())}"
+                f"{name} expects codes in [0, K_j) with K = {self.codebook_sizes}, got "
+                f"values from {int(codes.min())} to {int(codes.max())}"
             )
-
-
-class _BatchNorm(nn.BatchNorm1d):
-    """Batch normalisation that can be asked for its running statistics."""
-
-    def eval_statistics(self, vectors: Tensor) -> Tensor:
-        return nn.functional.batch_norm(
-            vectors, self.running_mean, self.running_var, self.weight, self.bias,
-            training=False, eps=self.eps,
-        )  # fmt: skip
-
-
-def _make_norm(norm: Norm, dim: int) -> nn.Module:
-    if norm == "batch":
-        return _BatchNorm(dim)
-    return nn.LayerNorm(dim) if norm == "layer" else nn.Identity()
 
 
 def _reset(module: nn.Module) -> None:
     """Reset a module, or, where it cannot reset itself, what it is made of."""
-    if hasattr(module, "reset_parameters"):
-        module.reset_parameters()
+    reset = getattr(module, "reset_parameters", None)
+    if reset is not None:
+        reset()
         return
     for child in module.children():
         _reset(child)

@@ -7,17 +7,21 @@ from kdgraph.ops import Selection
 
 
 class ConcatComposer(LinearComposer):
-    r"""Put the codewords side by side: :math:`e_v = W [C_1[k_{v,1}], ..., C_D[k_{v,D}]] + b`.
+    r"""Put the codewords side by side.
+
+    .. math:: e_v = W [C_1[k_{v,1}], ..., C_D[k_{v,D}]] + b
 
     The product composition of DPQ (Chen, Li, Sun, ICML 2020, section 2), and of product
-    quantisation before it (Jegou et al., TPAMI 2011). Without ``code_dim`` there is no W
-    and no b, and each codeword is :math:`C / D` wide.
+    quantisation before it (Jegou et al., TPAMI 2011). Without ``code_dim`` there is no
+    W and no b, and each codeword is :math:`C / D` wide.
 
     Args:
         code_dim: Width of a codeword d; the D of them are projected to
             ``embedding_dim``. (default: ``embedding_dim / D``, no projection)
         shared: One codebook for all positions. (default: ``False``)
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+        null_code: Whether choice 0 of every position stands for zero and stays so; see
+            :class:`Composer`. (default: ``True``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -43,7 +47,7 @@ class ConcatComposer(LinearComposer):
             raise ValueError(
                 f"ConcatComposer splits embedding_dim over the codebooks, but "
                 f"{self.embedding_dim} is not a multiple of num_codebooks={positions}; "
-                "choose sizes that divide, or pass ConcatComposer(code_dim=...) to project"
+                "choose sizes that divide, or project with ConcatComposer(code_dim=...)"
             )
         return self.embedding_dim // positions
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from kdgraph.composers.base import Composer
-from kdgraph.ops import Selection
+from kdgraph.composers.norm import BatchNorm
 
 
 class LinearComposer(Composer):
@@ -37,11 +37,11 @@ class LinearComposer(Composer):
         rows = self._placed_codewords()
         if isinstance(self.projection, nn.Linear):
             rows = rows @ self.projection.weight.t() + self.projection.bias / positions
-        if isinstance(self.output_norm, nn.BatchNorm1d):
+        if isinstance(self.output_norm, BatchNorm):
             zero = rows.new_zeros(1, rows.size(1))
-            shift = nn.functional.batch_norm(zero, *_running(self.output_norm))
-            unit = nn.functional.batch_norm(zero + 1, *_running(self.output_norm))
-            rows = rows * (unit - shift) + shift / positions
+            shift = self.output_norm.by_running_statistics(zero)
+            gain = self.output_norm.by_running_statistics(zero + 1) - shift
+            rows = rows * gain + shift / positions
         return rows
 
     @abstractmethod
@@ -50,18 +50,12 @@ class LinearComposer(Composer):
 
     def _own_rows(self) -> Tensor:
         """Codewords ``[sum(K_j), d]``, a shared codebook repeated per position."""
+        rows = self.codebooks.weight
         if not self.shared:
-            return self.weight
-        parts = [self.weight[:size] for size in self.codebook_sizes]
+            return rows
+        parts = [rows[:size] for size in self.codebook_sizes]
         return torch.cat(parts)
 
     def _project(self, vectors: Tensor) -> Tensor:
         projected: Tensor = self.projection(vectors)
         return projected
-
-    @abstractmethod
-    def _combine(self, selection: Selection) -> Tensor: ...
-
-
-def _running(norm: nn.BatchNorm1d) -> tuple[Tensor | None, ...]:
-    return norm.running_mean, norm.running_var, norm.weight, norm.bias

@@ -4,25 +4,30 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from kdgraph.composers.base import Composer, Norm
+from kdgraph.composers.base import Composer
+from kdgraph.composers.norm import Norm
 from kdgraph.ops import Selection
 
 
 class MLPComposer(Composer):
-    r"""Feed the codewords to a network: :math:`e_v = \mathrm{MLP}(\mathrm{pool}_j C_j[k_{v,j}])`.
+    r"""Feed the codewords to a network.
 
-    The compositions ``fnn`` (``pool="concat"``) and ``mean_fnn`` (``pool="mean"``) of the
-    KD-encoding code (Chen, Min, Sun, ICML 2018): ``num_layers`` hidden layers with ReLU,
-    residual from the second on, then a linear map to ``embedding_dim``.
+    .. math:: e_v = \mathrm{MLP}(\mathrm{pool}_j \, C_j[k_{v,j}])
+
+    The compositions ``fnn`` (``pool="concat"``) and ``mean_fnn`` (``pool="mean"``) of
+    the KD-encoding code (Chen, Min, Sun, ICML 2018): ``num_layers`` hidden layers with
+    ReLU, residual from the second on, then a linear map to ``embedding_dim``.
 
     Args:
-        code_dim: Width of a codeword d. (default: ``embedding_dim / D``, at least 4, for
-            ``"concat"``; ``embedding_dim`` for ``"mean"``)
+        code_dim: Width of a codeword d. (default: ``embedding_dim / D``, at least 4,
+            for ``"concat"``; ``embedding_dim`` for ``"mean"``)
         hidden_dim: Width of the hidden layers. (default: ``embedding_dim``)
         num_layers: Hidden layers. (default: ``1``)
         pool: ``"concat"`` or ``"mean"``. (default: ``"concat"``)
         shared: One codebook for all positions. (default: ``False``)
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+        null_code: Whether choice 0 of every position stands for zero and stays so; see
+            :class:`Composer`. (default: ``True``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -33,8 +38,9 @@ class MLPComposer(Composer):
 
     Example:
         >>> from kdgraph import KDEmbedding
+        >>> composer = MLPComposer(num_layers=2)
         >>> encoder = KDEmbedding(
-        ...     10, 8, num_codebooks=4, codebook_size=3, composer=MLPComposer(num_layers=2)
+        ...     10, 8, num_codebooks=4, codebook_size=3, composer=composer
         ... )
         >>> encoder(torch.tensor([[0, 9]])).shape
         torch.Size([1, 2, 8])
@@ -49,8 +55,9 @@ class MLPComposer(Composer):
         pool: Literal["concat", "mean"] = "concat",
         shared: bool = False,
         norm: Norm = None,
+        null_code: bool = True,
     ) -> None:
-        super().__init__(code_dim, shared=shared, norm=norm)
+        super().__init__(code_dim, shared=shared, norm=norm, null_code=null_code)
         if pool not in ("concat", "mean"):
             raise ValueError(
                 f"MLPComposer expects pool 'concat' or 'mean', got {pool!r}"

@@ -4,16 +4,17 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from kdgraph.composers.base import Composer, Norm
+from kdgraph.composers.base import Composer
+from kdgraph.composers.norm import Norm
 from kdgraph.ops import Selection
 
 
 class RecurrentComposer(Composer):
     r"""Read the codewords in order: :math:`e_v = W h + b`, with h from an LSTM.
 
-    The composition ``rnn`` of the KD-encoding code (Chen, Min, Sun, ICML 2018): an LSTM,
-    bidirectional if wanted, runs over the D codewords, and its last state or the mean of
-    its outputs is mapped to ``embedding_dim``.
+    The composition ``rnn`` of the KD-encoding code (Chen, Min, Sun, ICML 2018): an
+    LSTM, bidirectional if wanted, runs over the D codewords, and its last state or the
+    mean of its outputs is mapped to ``embedding_dim``.
 
     Args:
         code_dim: Width of a codeword d. (default: ``embedding_dim / D``, at least 4)
@@ -22,6 +23,8 @@ class RecurrentComposer(Composer):
         pool: ``"last"`` state or ``"mean"`` over positions. (default: ``"last"``)
         shared: One codebook for all positions. (default: ``False``)
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+        null_code: Whether choice 0 of every position stands for zero and stays so; see
+            :class:`Composer`. (default: ``True``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -48,8 +51,9 @@ class RecurrentComposer(Composer):
         pool: Literal["last", "mean"] = "last",
         shared: bool = False,
         norm: Norm = None,
+        null_code: bool = True,
     ) -> None:
-        super().__init__(code_dim, shared=shared, norm=norm)
+        super().__init__(code_dim, shared=shared, norm=norm, null_code=null_code)
         if pool not in ("last", "mean"):
             raise ValueError(
                 f"RecurrentComposer expects pool 'last' or 'mean', got {pool!r}"
@@ -77,7 +81,7 @@ class RecurrentComposer(Composer):
         vectors = selection.gather(self.codebooks)
         if vectors.size(0) == 0:
             # The LSTM kernels refuse an empty batch.
-            return self.last.weight.new_zeros(0, self.embedding_dim)
+            return vectors.new_zeros(0, self.embedding_dim)
         outputs, (state, _) = self.lstm(vectors)
         pooled = outputs.mean(dim=1) if self.pool == "mean" else _directions(state)
         composed: Tensor = self.last(pooled)

@@ -18,6 +18,8 @@ class SumComposer(LinearComposer):
         code_dim: Width of a codeword d. (default: ``embedding_dim``, no projection)
         shared: One codebook for all positions. (default: ``False``)
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
+        null_code: Whether choice 0 of every position stands for zero and stays so; see
+            :class:`Composer`. (default: ``True``)
 
     Shapes:
         - **input:** codes ``[*, D]``

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.guidance.base import mean_square
 from kdgraph.ops import LogitSelection, pad_positions
-from kdgraph.optimizer_state import state_floats
 
 
 class AutoEncoding(nn.Module):
@@ -53,7 +52,8 @@ class AutoEncoding(nn.Module):
         composer = getattr(encoder, "composer", None)
         if composer is None:
             raise TypeError(
-                f"AutoEncoding expects an encoder with codes, got {type(encoder).__name__}"
+                "AutoEncoding expects an encoder with codes, got "
+                f"{type(encoder).__name__}"
             )
         self.reconstruction_weight = reconstruction_weight
         self.logit_weight = logit_weight
@@ -71,11 +71,6 @@ class AutoEncoding(nn.Module):
             if isinstance(layer, nn.Linear):
                 layer.reset_parameters()
 
-    def training_bytes(self, optimizer: str = "adam") -> int:
-        """Exact bytes held while training: weights, gradients, optimizer state."""
-        copies = 2 + state_floats(optimizer)
-        return sum(copies * p.numel() * p.element_size() for p in self.parameters())
-
     def forward(self, encoding: Encoding, target: Tensor) -> Tensor:
         """Both terms, a scalar.
 
@@ -90,8 +85,8 @@ class AutoEncoding(nn.Module):
         logits = None if selection is None else selection.scores()
         if logits is None:
             raise ValueError(
-                "AutoEncoding needs a coder with logits; use SoftmaxCoder, GumbelCoder or "
-                "ThresholdCoder"
+                "AutoEncoding needs a coder with logits; use SoftmaxCoder, GumbelCoder "
+                "or ThresholdCoder"
             )
         (composer,) = self._student
         rows = target.reshape(-1, target.size(-1))

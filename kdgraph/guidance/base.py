@@ -3,8 +3,10 @@
 from abc import abstractmethod
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from kdgraph.encoder import Encoding
+from kdgraph.optimizer_state import training_bytes
 
 
 class Guidance(nn.Module):
@@ -20,9 +22,12 @@ class Guidance(nn.Module):
     def set_progress(self, step: int) -> None:
         """Tell the step to what follows a schedule; called once before every step."""
 
-    def training_bytes(self, optimizer: str = "adam") -> int:
-        """Exact bytes held while training: weights, gradients, optimizer state."""
-        return 0
+    def training_bytes(self, optimizer: str | Optimizer = "adam") -> int:
+        """Exact bytes held while training: weights, gradients, optimizer state.
+
+        What is frozen, such as a trained teacher, counts once.
+        """
+        return training_bytes(self, optimizer)
 
     @abstractmethod
     def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:

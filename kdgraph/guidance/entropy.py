@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.encoder import Encoding
 from kdgraph.guidance.base import Guidance
@@ -11,9 +12,9 @@ from kdgraph.guidance.schedules import Schedule, as_schedule
 class EntropyRegularization(Guidance):
     r"""Penalise undecided codes.
 
-    The entropy regulariser of the KD-encoding code (Chen, Min, Sun, ICML 2018): the loss
-    gets :math:`\lambda_H \, \overline{H(\pi_{v,j})}`, in nats, averaged over rows and
-    positions; a substitute for annealing the temperature.
+    The entropy regulariser of the KD-encoding code (Chen, Min, Sun, ICML 2018): the
+    loss gets :math:`\lambda_H \, \overline{H(\pi_{v,j})}`, in nats, averaged over rows
+    and positions; a substitute for annealing the temperature.
 
     Args:
         weight: :math:`\lambda_H`, a number or a schedule. (default: ``0.01``)
@@ -38,6 +39,7 @@ class EntropyRegularization(Guidance):
         """Move the weight along its schedule."""
         self._weight = self.weight(step)
 
+    @override
     def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:
         """Add the entropy of the relaxed choice.
 

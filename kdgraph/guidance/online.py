@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.baselines import FullEmbedding
 from kdgraph.encoder import Encoder, Encoding
@@ -13,11 +14,12 @@ class OnlineDistillation(Guidance):
     r"""Train a teacher beside the codes, and pull the codes toward it.
 
     Online distillation guidance of KD encoding (Chen, Min, Sun, ICML 2018, section 3.3;
-    run mode ``online_guide`` of its code). With the teacher's vector :math:`u_v` and the
-    code vector :math:`e_v`, a training step sees the teacher in a row with probability
-    :math:`1 - p` and the codes otherwise, and for :math:`p = 0` the average of both; the
-    loss gets :math:`\lambda \, \overline{(e_v - \mathrm{sg}(u_v))^2}`, averaged over rows
-    and channels. Only the rows of the batch are touched. Evaluation sees the codes alone.
+    run mode ``online_guide`` of its code). With the teacher's vector :math:`u_v` and
+    the code vector :math:`e_v`, a training step sees the teacher in a row with
+    probability :math:`1 - p` and the codes otherwise, and for :math:`p = 0` the average
+    of both; the loss gets :math:`\lambda \, \overline{(e_v - \mathrm{sg}(u_v))^2}`,
+    averaged over rows and channels. Only the rows of the batch are touched. Evaluation
+    sees the codes alone.
 
     Args:
         teacher: The teacher: any encoder of the same sizes, or an encoder's sizes
@@ -68,10 +70,7 @@ class OnlineDistillation(Guidance):
         """Move the weight and the mixing probability along their schedules."""
         self._set(step)
 
-    def training_bytes(self, optimizer: str = "adam") -> int:
-        """The teacher's."""
-        return self.teacher.training_bytes(optimizer)
-
+    @override
     def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:
         """Mix the teacher in, and add the pull toward it."""
         if not self.training:
@@ -91,7 +90,8 @@ class OnlineDistillation(Guidance):
         self._weight, self._mix = self.weight(step), self.mix(step)
         if not 0.0 <= self._mix <= 1.0:
             raise ValueError(
-                f"OnlineDistillation expects mix in [0, 1], got {self._mix} at step {step}"
+                f"OnlineDistillation expects mix in [0, 1], got {self._mix} at step "
+                f"{step}"
             )
 
 
@@ -104,5 +104,6 @@ def check_same_shape(owner: Guidance, student: Tensor, teacher: Tensor) -> None:
     if student.shape != teacher.shape:
         raise ValueError(
             f"{type(owner).__name__} got student vectors {tuple(student.shape)} and "
-            f"teacher vectors {tuple(teacher.shape)}; num_nodes and embedding_dim must agree"
+            f"teacher vectors {tuple(teacher.shape)}; num_nodes and embedding_dim must "
+            "agree"
         )

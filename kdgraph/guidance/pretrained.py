@@ -1,9 +1,8 @@
 """PretrainedDistillation: a teacher that was trained before."""
 
-import copy
-
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.baselines import FullEmbedding
 from kdgraph.encoder import Encoder, Encoding
@@ -18,8 +17,8 @@ class PretrainedDistillation(Guidance):
 
     Pre-trained distillation guidance of KD encoding (Chen, Min, Sun, ICML 2018, section
     3.3; run mode ``emb_guide`` of its code): the loss gets
-    :math:`\lambda \, \overline{(e_v - u^*_v)^2}` with a frozen table :math:`u^*`, averaged
-    over rows and channels. The teacher's bytes count while training, once.
+    :math:`\lambda \, \overline{(e_v - u^*_v)^2}` with a frozen table :math:`u^*`,
+    averaged over rows and channels. The teacher's bytes count while training, once.
 
     Args:
         teacher: Vectors ``[N, C]``, or an encoder; frozen here.
@@ -60,13 +59,7 @@ class PretrainedDistillation(Guidance):
         """Move the weight along its schedule."""
         self._weight = self.weight(step)
 
-    def training_bytes(self, optimizer: str = "adam") -> int:
-        """The teacher's, which is frozen and counts once, and the auto-encoder's."""
-        total = self.teacher.training_bytes(optimizer)
-        if self.auto_encoding is not None:
-            total += self.auto_encoding.training_bytes(optimizer)
-        return total
-
+    @override
     def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:
         """Add the pull toward the teacher."""
         if not self.training:
@@ -87,11 +80,12 @@ class PretrainedDistillation(Guidance):
 
 def _frozen(teacher: Tensor | Encoder, owner: str) -> Encoder:
     if isinstance(teacher, Encoder):
-        return copy.deepcopy(teacher).requires_grad_(False).eval()
+        return teacher.export()
     if not isinstance(teacher, Tensor) or not teacher.is_floating_point():
         given = teacher.dtype if isinstance(teacher, Tensor) else type(teacher).__name__
         raise TypeError(
-            f"{owner} expects a teacher as float vectors [N, C] or an Encoder, got {given}"
+            f"{owner} expects a teacher as float vectors [N, C] or an Encoder, got "
+            f"{given}"
         )
     if teacher.dim() != 2 or not bool(torch.isfinite(teacher).all()):
         raise ValueError(
@@ -101,4 +95,4 @@ def _frozen(teacher: Tensor | Encoder, owner: str) -> Encoder:
     table = FullEmbedding(teacher.size(0), teacher.size(1)).to(teacher.dtype)
     with torch.no_grad():
         table.weight.copy_(teacher)
-    return table.requires_grad_(False).eval()
+    return table.export()

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+from typing_extensions import override
+
 
 class Schedule(ABC):
     """A function from the step to a value."""
@@ -23,6 +25,7 @@ class ConstantSchedule(Schedule):
 
     start: float
 
+    @override
     def __call__(self, step: int) -> float:
         """``start``."""
         return self.start

@@ -1,6 +1,7 @@
 """TemperatureSchedule: cool a coder while it trains."""
 
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.coders import Coder
 from kdgraph.encoder import Encoding
@@ -33,8 +34,8 @@ class TemperatureSchedule(Guidance):
         temperature = getattr(coder, "temperature", None)
         if not isinstance(temperature, Tensor):
             raise ValueError(
-                f"{type(coder).__name__} has no temperature; use SoftmaxCoder, GumbelCoder "
-                "or ThresholdCoder"
+                f"{type(coder).__name__} has no temperature; use SoftmaxCoder, "
+                "GumbelCoder or ThresholdCoder"
             )
         self.schedule = schedule
         # In a tuple, so that the coder is not registered here as well.
@@ -47,6 +48,7 @@ class TemperatureSchedule(Guidance):
         if isinstance(temperature, Tensor):
             temperature.fill_(self.schedule(step))
 
+    @override
     def forward(self, encoding: Encoding, n_id: Tensor | None = None) -> Encoding:
         """Nothing: the temperature acts inside the coder."""
         return encoding

@@ -1,5 +1,8 @@
 """Codewords by code: the hard lookup, one row per position or their sum."""
 
+from typing import Any
+
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,7 +19,9 @@ def lookup(codes: Tensor, codebooks: Tensor, offsets: Tensor) -> Tensor:
     Returns:
         Code vectors ``[B, D, d]``.
     """
-    return functional.embedding(codes + offsets, codebooks)
+    index = codes + offsets
+    vectors: Tensor = _Lookup.apply(index, codebooks)  # type: ignore[no-untyped-call]
+    return vectors
 
 
 def lookup_sum(
@@ -38,3 +43,24 @@ def lookup_sum(
     return functional.embedding_bag(
         codes + offsets, codebooks, mode="sum", per_sample_weights=scale
     )
+
+
+class _Lookup(torch.autograd.Function):
+    """Rows by index, with a backward pass made for few rows and many indices.
+
+    The embedding's own sorts for large tables; adding in place is up to ten times
+    faster where a codebook has a few hundred rows.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, index: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.num_rows = weight.size(0)
+        return functional.embedding(index, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        (index,) = ctx.saved_tensors
+        rows = grads[0].reshape(-1, grads[0].size(-1))
+        by_weight = rows.new_zeros(ctx.num_rows, rows.size(-1))
+        return None, by_weight.index_add_(0, index.reshape(-1), rows)

@@ -39,8 +39,8 @@ def pad_positions(flat: Tensor, codebook_sizes: Sequence[int], fill: float) -> T
     """
     largest = max(codebook_sizes)
     if all(size == largest for size in codebook_sizes):
-        return flat.unflatten(-1, (len(codebook_sizes), largest))
-    parts = flat.split(list(codebook_sizes), dim=-1)
+        return torch.unflatten(flat, -1, (len(codebook_sizes), largest))
+    parts = torch.split(flat, list(codebook_sizes), dim=-1)
     padded = [
         functional.pad(part, (0, largest - part.size(-1)), value=fill) for part in parts
     ]

@@ -29,8 +29,7 @@ class Selection:
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The code vectors ``[B, D, d]``."""
         vectors = lookup(self.codes, codebooks.weight, codebooks.offsets)
-        vectors = self._attach(vectors, codebooks, None)
-        return vectors if self.scale is None else vectors * self.scale.unsqueeze(-1)
+        return self._scaled(self._attach(vectors, codebooks, None))
 
     def sum(self, codebooks: Codebooks) -> Tensor:
         """The sum of the code vectors, ``[B, d]``, without forming them."""
@@ -51,8 +50,17 @@ class Selection:
         keep = torch.rand_like(self.codes, dtype=torch.float32) >= probability
         return replace(self, scale=keep.float() / (1.0 - probability))
 
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        """Weigh code vectors ``[B, D, d]`` by position."""
+        if self.scale is None:
+            return vectors
+        return vectors * self.scale.unsqueeze(-1).to(vectors.dtype)
+
     def _attach(
-        self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
+        self,
+        vectors: Tensor,
+        codebooks: Codebooks,  # noqa: ARG002 - for those who override
+        scale: Tensor | None,  # noqa: ARG002 - for those who override
     ) -> Tensor:
         """Make the gradient of ``vectors`` reach what chose the codes."""
         return vectors
@@ -76,7 +84,7 @@ class LogitSelection(Selection):
     def _attach(
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
-        attached: Tensor = LogitStraightThrough.apply(
+        attached: Tensor = LogitStraightThrough.apply(  # type: ignore[no-untyped-call]
             vectors, self.logits, self.temperature, codebooks.padded().detach(), scale
         )
         return attached
@@ -102,7 +110,7 @@ class QuerySelection(Selection):
     def _attach(
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
-        attached: Tensor = QueryStraightThrough.apply(
+        attached: Tensor = QueryStraightThrough.apply(  # type: ignore[no-untyped-call]
             vectors,
             self.query,
             self.keys,
@@ -153,14 +161,15 @@ class QuantizedSelection(Selection):
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The nearest centroids ``[B, D, d]``."""
         vectors = lookup(self.codes, codebooks.weight.detach(), codebooks.offsets)
-        vectors = vectors + (self.query - self.query.detach()).to(vectors.dtype)
-        return vectors if self.scale is None else vectors * self.scale.unsqueeze(-1)
+        return self._scaled(
+            vectors + (self.query - self.query.detach()).to(vectors.dtype)
+        )
 
     def sum(self, codebooks: Codebooks) -> Tensor:
         """The sum of the nearest centroids ``[B, d]``."""
-        if self.query.dim() == 3:
-            return self.gather(codebooks).sum(dim=1)
-        weight = codebooks.weight.detach()
+        weight, query = codebooks.weight.detach(), self.query
+        if query.dim() == 3:
+            query = self._scaled(query).sum(dim=1)
         scale = None if self.scale is None else self.scale.to(weight.dtype)
         vectors = lookup_sum(self.codes, weight, codebooks.offsets, scale)
-        return vectors + (self.query - self.query.detach()).to(vectors.dtype)
+        return vectors + (query - query.detach()).to(vectors.dtype)

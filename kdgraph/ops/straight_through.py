@@ -3,8 +3,8 @@ r"""Straight-through estimation: hard vectors forward, the tempered softmax back
 KD encoding (Chen, Min, Sun, ICML 2018, section 3) looks up the codeword of the largest
 logit, :math:`b = \mathrm{onehot}(\arg\max_k \phi_k)`, and differentiates
 :math:`\pi = \mathrm{softmax}(\phi / \tau)` in its place,
-:math:`\pi + \mathrm{sg}(b - \pi)`. Forward is therefore exactly the hard lookup, and only
-the backward pass is ours.
+:math:`\pi + \mathrm{sg}(b - \pi)`. Forward is therefore exactly the hard lookup, and
+only the backward pass is ours.
 """
 
 from typing import Any
@@ -15,6 +15,10 @@ from torch import Tensor
 # Rows whose softmax over all positions is formed at once in the backward pass, as a
 # number of elements: 4M float32 are 16 MiB, small beside any graph worth coding.
 CHUNK_ELEMENTS = 4 * 1024 * 1024
+
+
+SHORT_ALPHABET = 16
+"""Choices up to which the softmax runs along the first axis."""
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
@@ -57,23 +61,30 @@ def softmax_gradient(
     Returns:
         ``[B, D, K]``.
     """
+    # A softmax over a short last axis runs element by element, over a first axis by
+    # vectors of rows: 15 times faster for two choices.
+    short = logits.size(-1) <= SHORT_ALPHABET
+    axis, out = (0, "kbd") if short else (-1, "bdk")
     grad = grad.to(codebooks.dtype)
     if grad.dim() == 3:
-        slope = torch.einsum("bdc,dkc->bdk", grad, codebooks)
+        slope = torch.einsum(f"bdc,dkc->{out}", grad, codebooks)
     else:
-        slope = torch.einsum("bc,dkc->bdk", grad, codebooks)
+        slope = torch.einsum(f"bc,dkc->{out}", grad, codebooks)
     if scale is not None:
-        slope = slope * scale.unsqueeze(-1)
-    weights = torch.softmax(logits / temperature, dim=-1)
-    mean = (weights * slope).sum(dim=-1, keepdim=True)
-    return weights * (slope - mean) / temperature
+        slope = slope * (scale if short else scale.unsqueeze(-1))
+    if short:
+        logits = logits.movedim(-1, 0).contiguous()
+    weights = torch.softmax(logits / temperature, dim=axis)
+    mean = (weights * slope).sum(dim=axis, keepdim=True)
+    by_logits = weights * (slope - mean) / temperature
+    return by_logits.movedim(0, -1) if short else by_logits
 
 
 class LogitStraightThrough(torch.autograd.Function):
     """Identity on ``vectors`` that also sends their gradient to ``logits``."""
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - autograd passes arguments by position
         ctx: Any,
         vectors: Tensor,
         logits: Tensor,
@@ -96,12 +107,13 @@ class LogitStraightThrough(torch.autograd.Function):
 class QueryStraightThrough(torch.autograd.Function):
     r"""Identity on ``vectors`` that also sends their gradient to queries and keys.
 
-    The logits :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}` are recomputed
-    chunk by chunk in the backward pass, so that ``[B, D, K]`` never exists whole.
+    The logits :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}` are
+    recomputed chunk by chunk in the backward pass, so that ``[B, D, K]`` never exists
+    whole.
     """
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0917 - autograd passes arguments by position
         ctx: Any,
         vectors: Tensor,
         query: Tensor,
@@ -159,6 +171,7 @@ def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     if rows >= query.size(0):
         return query_logits(query, keys, bias).argmax(dim=-1)
     parts = [
-        query_logits(part, keys, bias).argmax(dim=-1) for part in query.split(rows)
+        query_logits(part, keys, bias).argmax(dim=-1)
+        for part in torch.split(query, rows)
     ]
     return torch.cat(parts)

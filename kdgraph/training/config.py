@@ -31,6 +31,7 @@ class TrainConfig:
     num_codebooks: int | None = None
     codebook_size: int | tuple[int, ...] | None = None
     query_dim: int | None = None
+    null_code: bool = True
     code_dropout: float = 0.0
     codes: str = "random"
     rank: int | None = None

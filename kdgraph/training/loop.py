@@ -12,15 +12,25 @@ from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.metrics import classification_loss, score
 from kdgraph.training.methods import optimizer_groups
+from kdgraph.training.metrics import classification_loss, score
 
 Observer = Callable[["Trainer"], None]
 
 
 @dataclass
 class Progress:
-    """Where a seed stands; plain values, so that a checkpoint can hold it."""
+    """Where a seed stands; plain values, so that a checkpoint can hold it.
+
+    Args:
+        epoch: Epochs done.
+        best_epoch: The one that was best on validation, the first of equals.
+        best_valid: Its validation score.
+        best_test: Its test score.
+        seconds: What the optimisation steps took, evaluation not counted.
+        losses: Of every epoch.
+        valid_scores: Of every epoch.
+    """
 
     epoch: int = 0
     best_epoch: int = -1
@@ -40,6 +50,9 @@ class Trainer:
         model: Encoder, guidance and network.
         adjacency: The graph as the network takes it.
         device: Where to run.
+
+    Raises:
+        ValueError: A graph with nothing to train on, to select by or to report on.
     """
 
     def __init__(
@@ -50,14 +63,18 @@ class Trainer:
         adjacency: Tensor,
         device: torch.device,
     ) -> None:
+        for name in ("train_idx", "valid_idx", "test_idx"):
+            if getattr(graph, name).numel() == 0:
+                raise ValueError(f"training needs at least one node in {name}, got none")
         self.config = config
+        self.device = device
         self.model = model.to(device)
         self.adjacency = adjacency
         self.y = graph.y.to(device)
         self.train_idx = graph.train_idx.to(device)
         self.valid_idx = graph.valid_idx.to(device)
         self.test_idx = graph.test_idx.to(device)
-        groups = optimizer_groups(config, model.encoder, list(model.guides), model.gnn)
+        groups = optimizer_groups(config, model.encoder, model.guidance, model.gnn)
         self.optimizer = torch.optim.Adam(groups, lr=config.lr)
         self.progress = Progress()
         self.best: dict[str, Any] = {}
@@ -72,29 +89,36 @@ class Trainer:
     def run(self, after_epoch: Observer | None = None) -> None:
         """Train to the end, from wherever the state stands.
 
+        Args:
+            after_epoch: Called between epochs, when the state is one to keep.
+
         Raises:
-            FloatingPointError: The loss is not finite.
+            FloatingPointError: A loss or a score that is not finite.
         """
         while not self.done:
             begun = time.perf_counter()
             loss = self._step()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            self.progress.seconds += time.perf_counter() - begun
             self._evaluate()
             self.progress.losses.append(loss)
             self.progress.epoch += 1
-            self.progress.seconds += time.perf_counter() - begun
             if after_epoch is not None:
                 after_epoch(self)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later run needs to go on as if it had not been stopped."""
-        return {
+        state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "progress": asdict(self.progress),
             "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all(),
         }
+        if self.device.type == "cuda":
+            state["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the random generators go on too."""
@@ -103,12 +127,12 @@ class Trainer:
         self.best = state["best"]
         self.progress = Progress(**state["progress"])
         torch.set_rng_state(state["rng"])
-        if state["cuda_rng"]:
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        if self.device.type == "cuda" and "cuda_rng" in state:
+            torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
     def _step(self) -> float:
         self.model.train()
-        for guide in self.model.guides:
+        for guide in self.model.guidance:
             guide.set_progress(self.progress.epoch)
         self.optimizer.zero_grad()
         logits, penalty = self.model(self.adjacency)
@@ -116,20 +140,20 @@ class Trainer:
         loss = seen + penalty
         value = float(loss.detach())
         if not torch.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss is {value} at epoch {self.progress.epoch}; try a smaller lr"
-            )
+            raise self._diverged(f"the loss is {value}")
         loss.backward()
         self.optimizer.step()
-        if isinstance(self.model.encoder, KDEmbedding):
-            encoder = self.model.encoder
-            encoder.coder.after_epoch(self.progress.epoch, encoder.composer.codebooks)
+        encoder = self.model.encoder
+        if isinstance(encoder, KDEmbedding):
+            encoder.coder.after_epoch(self.progress.epoch, encoder.composer)
         return value
 
     @torch.no_grad()
     def _evaluate(self) -> None:
         self.model.eval()
         logits, _ = self.model(self.adjacency)
+        if not torch.isfinite(logits).all():
+            raise self._diverged("a class score is not finite")
         valid = score(logits[self.valid_idx], self.y[self.valid_idx])
         self.progress.valid_scores.append(valid)
         if valid > self.progress.best_valid:
@@ -139,6 +163,11 @@ class Trainer:
             )
             self.progress.best_epoch = self.progress.epoch
             self.best = self._snapshot()
+
+    def _diverged(self, what: str) -> FloatingPointError:
+        return FloatingPointError(
+            f"{what} at epoch {self.progress.epoch}; try a smaller lr"
+        )
 
     def _snapshot(self) -> dict[str, Any]:
         """What the best epoch leaves: packed codes and composer, or a whole encoder."""

@@ -14,6 +14,13 @@ from kdgraph.coders import (
     ThresholdCoder,
     VQCoder,
 )
+from kdgraph.composers import (
+    Composer,
+    ConcatComposer,
+    MLPComposer,
+    RecurrentComposer,
+    SumComposer,
+)
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import (
@@ -47,13 +54,19 @@ def build_encoder(config: TrainConfig, num_nodes: int) -> Encoder:
             num_codebooks=config.num_codebooks,
             codebook_size=config.codebook_size,
             coder=_build_coder(config),
-            composer=config.composer,
+            composer=_COMPOSERS[config.composer](null_code=config.null_code),
             code_dropout=config.code_dropout,
         )
     raise ValueError(f"method {config.method!r} has no encoder")
 
 
 DEFAULT_RANK = 4
+_COMPOSERS: dict[str, type[Composer]] = {
+    "sum": SumComposer,
+    "concat": ConcatComposer,
+    "mlp": MLPComposer,
+    "recurrent": RecurrentComposer,
+}
 
 
 def build_guidance(

@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from kdgraph.codes import CodeTable
 from kdgraph.data import Graph
+from kdgraph.ops import code_bits
 from kdgraph.training.config import TrainConfig
 
 MANY_LABELS = 5_000
@@ -16,18 +18,18 @@ _FEW: dict[str, Any] = {
     "dropout": 0.5,
     "input_dropout": 0.5,
     "weight_decay": 5e-4,
-    "epochs": 300,
-    "patience": 150,
+    "epochs": 150,
+    "patience": 50,
 }
 _MANY: dict[str, Any] = {
     "hidden_dim": 128,
     "num_layers": 3,
     "norm": "batch_norm",
     "dropout": 0.5,
-    "input_dropout": 0.1,
+    "input_dropout": 0.0,
     "weight_decay": 0.0,
-    "epochs": 100,
-    "patience": 30,
+    "epochs": 80,
+    "patience": 20,
 }
 
 
@@ -43,17 +45,51 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
         name: value for name, value in recipe.items() if getattr(config, name) is None
     }
     config = config.replace(**chosen)
-    if config.method == "kd" and config.num_codebooks is None:
-        size = config.codebook_size
-        positions = len(size) if isinstance(size, tuple) else DEFAULT_CODEBOOKS
-        config = config.replace(num_codebooks=positions)
-    if config.method == "kd" and config.codebook_size is None:
-        config = config.replace(codebook_size=DEFAULT_CODEBOOK_SIZE)
-    return config
+    return _with_sizes(config) if config.method == "kd" else config
 
 
-DEFAULT_CODEBOOKS = 32
-DEFAULT_CODEBOOK_SIZE = 4
+DEFAULT_CODEBOOKS = 64
+"""Positions, where they divide the width."""
+DEFAULT_CODEBOOK_SIZE = 2
+
+
+def default_codebooks(dim: int) -> int:
+    """As many positions as divide ``dim``, up to 64; ``dim`` where few do.
+
+    Example:
+        >>> [default_codebooks(dim) for dim in (128, 100, 32, 97)]
+        [64, 50, 32, 97]
+    """
+    best = max(d for d in range(1, DEFAULT_CODEBOOKS + 1) if dim % d == 0)
+    return best if best >= DEFAULT_CODEBOOKS // 4 else dim
+
+
+def default_query_dim(codebook_size: int | tuple[int, ...]) -> int:
+    """One number per bit of a code: the training state of a code of so many bits.
+
+    Example:
+        >>> default_query_dim(2), default_query_dim(32)
+        (1, 5)
+    """
+    sizes = codebook_size if isinstance(codebook_size, tuple) else (codebook_size,)
+    return code_bits(max(sizes))
+
+
+def _with_sizes(config: TrainConfig) -> TrainConfig:
+    """Fill in positions, choices and queries of codes."""
+    positions, size = config.num_codebooks, config.codebook_size
+    if config.coder == "fixed" and config.codes not in ("random", "compact"):
+        table = CodeTable.from_file(config.codes)
+        positions, size = positions or table.num_codebooks, size or table.codebook_sizes
+    if positions is None:
+        positions = len(size) if isinstance(size, tuple) else default_codebooks(config.dim)
+    size = size or DEFAULT_CODEBOOK_SIZE
+    query_dim = config.query_dim
+    if query_dim is None:
+        query_dim = default_query_dim(size)
+    return config.replace(
+        num_codebooks=positions, codebook_size=size, query_dim=query_dim
+    )
 
 
 def has_many_labels(graph: Graph) -> bool:

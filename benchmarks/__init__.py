@@ -1,0 +1,1 @@
+"""Benchmarks: configurations in, one JSON per run out, tables generated from it."""

@@ -1,0 +1,1 @@
+"""Accuracy against bytes on node classification without features."""
