@@ -1,61 +1,148 @@
-"""Checkpoints: written beside and renamed, so that one good one always exists."""
+"""Files written whole or not at all, and checkpoints that prove to be whole."""
 
-import io
+import contextlib
+import hashlib
 import json
 import os
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
+_DIGEST_BYTES = 32
+_BLOCK = 1 << 20
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all.
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Write beside a file, and rename over it once everything is on disk.
+
+    The file beside always has the same name, so that what a killed process left there
+    is overwritten by the next. A symbolic link stays, and a device or a pipe takes the
+    bytes as they come.
 
     Raises:
-        OSError: The disk is full, or the folder cannot be written; nothing is left
-            behind, and a file that was there stays.
+        OSError: The disk is full, or the folder cannot be written; nothing new is left,
+            and a file that was there stays.
     """
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    target = path.resolve()
+    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                yield file
+            return
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if error.filename is None:
+            # Writing itself does not say where: name what was to be written.
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes had not finished writing."""
+    for temporary in folder.glob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON whole or not at all."""
-    write_bytes(path, (json.dumps(value, indent=2) + "\n").encode())
+    """Write strictly valid JSON whole or not at all.
+
+    Raises:
+        ValueError: A NaN or an infinity, which JSON does not have.
+        OSError: It cannot be written.
+    """
+    content = (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+    with replacing(path) as file:
+        file.write(content)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state of tensors and plain values."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    write_bytes(path, buffer.getbuffer())
+    """Write a training state of tensors and plain values, and its checksum.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with replacing(path) as file:
+        writer = _HashingWriter(file)
+        torch.save(state, writer)
+        file.write(writer.digest.digest())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """Read a training state; ``None`` where there is none.
 
     Raises:
-        ValueError: The file cannot be read.
+        ValueError: The file cannot be read or is not what was written.
     """
-    if not path.exists():
-        return None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"{path} is not a readable checkpoint ({type(error).__name__}); remove it to "
-            "start this seed again"
-        ) from error
+        with path.open("rb") as file:
+            if not _is_whole(file):
+                raise ValueError(
+                    f"{path} is truncated or damaged; remove it to start this seed again"
+                )
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(state, dict):
-        raise ValueError(f"{path} holds no training state; remove it to start again")
+        raise ValueError(
+            f"{path} holds no training state; remove it to start this seed again"
+        )
     return state
+
+
+class _HashingWriter:
+    """A file that remembers the checksum of what was written: no copy in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _is_whole(file: BinaryIO) -> bool:
+    """Whether a file ends with the checksum of what precedes; rewinds it."""
+    rest = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
+    file.seek(0)
+    digest = hashlib.sha256()
+    while rest > 0:
+        block = file.read(min(rest, _BLOCK))
+        if not block:
+            return False
+        digest.update(block)
+        rest -= len(block)
+    whole = file.read() == digest.digest()
+    file.seek(0)
+    return whole
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a renaming durable, where the system knows how."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)

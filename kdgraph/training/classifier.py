@@ -1,6 +1,6 @@
 """NodeClassifier: an encoder, PyG's network on it, and the graph between."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ class NodeClassifier(nn.Module):
     Args:
         encoder: Node ids to vectors.
         gnn: A network ``(x, edge_index) -> scores``.
-        guides: Training-time companions of the encoder.
+        guides: Training-time companions of the encoder. (default: none)
         input_dropout: Dropout on the vectors. (default: ``0.0``)
     """
 
@@ -25,7 +25,7 @@ class NodeClassifier(nn.Module):
         self,
         encoder: Encoder,
         gnn: nn.Module,
-        guides: list[Guidance],
+        guides: Sequence[Guidance] = (),
         input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -34,10 +34,15 @@ class NodeClassifier(nn.Module):
         self.guides = nn.ModuleList(guides)
         self.input_dropout = input_dropout
 
-    def forward(self, adjacency: Any) -> tuple[Tensor, Tensor]:
+    @property
+    def guidance(self) -> list[Guidance]:
+        """The companions, typed."""
+        return [guide for guide in self.guides if isinstance(guide, Guidance)]
+
+    def forward(self, adjacency: Tensor) -> tuple[Tensor, Tensor]:
         """Scores ``[N, T]``, and the penalty to add to the loss."""
         encoding: Encoding = self.encoder.encode()
-        for guide in self.guides:
+        for guide in self.guidance:
             encoding = guide(encoding)
         x = functional.dropout(encoding.x, self.input_dropout, self.training)
         return self.gnn(x, adjacency), encoding.penalty

@@ -1,22 +1,30 @@
 """RunDir: the folder from which a killed run goes on."""
 
-import fcntl
+import contextlib
 import json
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from kdgraph.training.checkpoint import load_checkpoint, save_checkpoint, write_json
+from kdgraph.training._lock import acquire
+from kdgraph.training.checkpoint import (
+    load_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+    write_json,
+)
+from kdgraph.training.seed_result import SeedResult
 
 IDENTITY = "run.json"
+_LOCK = ".lock"
 
 
 class RunDir:
     """One method's results, artifacts and the checkpoint of the seed under way.
 
     ``run.json`` says what is trained: the same command with the same folder goes on, any
-    other is refused. Used as a context manager, the folder is locked, so that two
-    processes cannot write it at once.
+    other is refused. The folder is locked until it is closed, so that two processes
+    cannot write it at once. A run that left nothing behind leaves no folder either.
 
     Args:
         path: The folder; made if it is not there.
@@ -29,23 +37,32 @@ class RunDir:
 
     def __init__(self, path: Path, identity: dict[str, Any]) -> None:
         self.path = path
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is a file; --save expects a folder")
+        self._check_usable()
+        self._made = [one for one in (path, *path.parents) if not one.exists()]
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = (path / ".lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
+            self._lock = acquire(path / _LOCK)
+        except BlockingIOError as error:
             raise ValueError(f"{path} is in use by another process") from error
         try:
-            self._adopt(identity)
+            self._check_identity(identity)
+        except BaseException:
+            self._lock.close()
+            raise
+        try:
+            self._begin(identity)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Release the folder."""
+        with contextlib.suppress(OSError):
+            if {item.name for item in self.path.iterdir()} <= {IDENTITY, _LOCK}:
+                (self.path / IDENTITY).unlink(missing_ok=True)
+                (self.path / _LOCK).unlink(missing_ok=True)
+                for folder in self._made:
+                    folder.rmdir()
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -61,50 +78,78 @@ class RunDir:
         """Release the folder."""
         self.close()
 
-    def result(self, seed: int) -> dict[str, Any] | None:
-        """What a finished seed gave; ``None`` where it is not finished."""
-        path = self.path / f"seed-{seed}.json"
-        return read_json(path) if path.exists() else None
+    def result(self, seed: int) -> SeedResult | None:
+        """What a finished seed gave; ``None`` where it is not finished.
 
-    def finish(self, seed: int, result: dict[str, Any]) -> None:
+        Raises:
+            ValueError: Its file is damaged.
+        """
+        path = self._result_path(seed)
+        return SeedResult.read(path) if path.exists() else None
+
+    def finish(self, result: SeedResult) -> None:
         """Record a seed as finished, and drop its checkpoint."""
-        write_json(self.path / f"seed-{seed}.json", result)
-        self._checkpoint.unlink(missing_ok=True)
+        write_json(self._result_path(result.seed), result.as_dict())
+        self.checkpoint_path(result.seed).unlink(missing_ok=True)
 
     def artifact_path(self, seed: int) -> Path:
         """Where the packed model of a seed lies."""
-        return self.path / f"seed-{seed}.kdg.safetensors"
+        return artifact_path(self.path, seed)
+
+    def checkpoint_path(self, seed: int) -> Path:
+        """Where the state of a seed under way lies."""
+        return self.path / f"seed-{seed}.checkpoint.pt"
 
     def save(self, seed: int, state: dict[str, Any]) -> None:
-        """Checkpoint the seed under way."""
-        save_checkpoint(self._checkpoint, {"seed": seed, **state})
+        """Checkpoint a seed under way."""
+        save_checkpoint(self.checkpoint_path(seed), state)
 
     def load(self, seed: int) -> dict[str, Any] | None:
-        """The checkpoint of this seed, if it was under way."""
-        state = load_checkpoint(self._checkpoint)
-        return state if state is not None and state.get("seed") == seed else None
+        """The checkpoint of a seed, if it was under way.
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.path / "checkpoint.pt"
+        Raises:
+            ValueError: It is damaged.
+        """
+        return load_checkpoint(self.checkpoint_path(seed))
 
-    def _adopt(self, identity: dict[str, Any]) -> None:
-        path = self.path / IDENTITY
-        wanted = json.loads(json.dumps(identity))
-        if not path.exists():
-            strangers = [item.name for item in self.path.iterdir() if item.name != ".lock"]
-            if strangers and not all(name.startswith("compare-") for name in strangers):
-                raise ValueError(
-                    f"{self.path} is not empty and holds no run; choose another folder"
-                )
-            write_json(path, wanted)
+    def _result_path(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}.json"
+
+    def _check_usable(self) -> None:
+        """Leave alone what is no run folder, before even a lock is put there."""
+        path = self.path
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is a file; give a folder to keep the run in")
+        if not path.exists() or (path / IDENTITY).exists():
             return
-        found = read_json(path)
+        if any(not item.name.startswith(".") for item in path.iterdir()):
+            raise ValueError(
+                f"{path} is not empty and holds no run; choose another folder"
+            )
+
+    def _check_identity(self, identity: dict[str, Any]) -> None:
+        path = self.path / IDENTITY
+        if not path.exists():
+            return
+        found, wanted = read_json(path), json.loads(json.dumps(identity))
         if found != wanted:
             raise ValueError(
-                f"{self.path} holds another run ({_difference(found, wanted)}); repeat its "
-                "command to go on, or choose another folder"
+                f"{self.path} holds another run ({_difference(found, wanted)}); repeat "
+                "its command to go on, or choose another folder"
             )
+
+    def _begin(self, identity: dict[str, Any]) -> None:
+        """Tidy up after a kill, and say what is trained here."""
+        remove_leftovers(self.path)
+        if not (self.path / IDENTITY).exists():
+            write_json(self.path / IDENTITY, identity)
+        for seed in finished_seeds(self.path):
+            self.checkpoint_path(seed).unlink(missing_ok=True)
+
+
+def artifact_path(folder: Path, seed: int) -> Path:
+    """Where a run folder keeps the packed model of a seed."""
+    return folder / f"seed-{seed}.kdg.safetensors"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -115,31 +160,31 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds no JSON object")
     return value
 
 
-def finished_seeds(path: Path) -> list[tuple[int, dict[str, Any]]]:
+def finished_seeds(path: Path) -> list[int]:
     """The finished seeds of a run folder, in order.
 
     Raises:
         ValueError: The folder holds no run.
     """
     if not (path / IDENTITY).exists():
-        raise ValueError(f"{path} holds no run; give the folder of kdgraph train --save")
-    found = []
-    for file in path.glob("seed-*.json"):
-        number = file.stem.removeprefix("seed-")
-        if number.isdigit():
-            found.append((int(number), read_json(file)))
-    return sorted(found, key=lambda item: item[0])
+        raise ValueError(
+            f"{path} holds no run; give the folder of kdgraph train --save"
+        )
+    numbers = [file.stem.removeprefix("seed-") for file in path.glob("seed-*.json")]
+    return sorted(int(number) for number in numbers if number.isdecimal())
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """Name what differs, ``key: found -> wanted``."""
+    """Name what differs: ``key: 1 there, 2 here``."""
     parts = []
     for key in sorted({*found, *wanted}):
         old, new = found.get(key), wanted.get(key)

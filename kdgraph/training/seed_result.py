@@ -1,0 +1,60 @@
+"""SeedResult: what training one seed gave, as a run folder keeps it."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """Scores, bytes and costs of one seed.
+
+    Args:
+        seed: Which.
+        test_score: At the epoch that was best on validation.
+        valid_score: At that epoch.
+        best_epoch: That epoch, counted from 0.
+        epochs: How many were trained.
+        seconds: What their optimisation steps took.
+        inference_bytes: Kept after training.
+        training_bytes: Weights, gradients and optimizer state, guidance included.
+        peak_rss_bytes: Largest resident set.
+        losses: Of every epoch.
+        valid_scores: Of every epoch.
+    """
+
+    seed: int
+    test_score: float
+    valid_score: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    inference_bytes: int
+    training_bytes: int
+    peak_rss_bytes: int
+    losses: list[float]
+    valid_scores: list[float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what a run folder keeps.
+
+        Raises:
+            ValueError: The file is not one of ours, or damaged.
+        """
+        try:
+            result = cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{path} is no readable result; remove it to train this seed again"
+            ) from error
+        numbers = (result.test_score, result.valid_score, result.seconds)
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise ValueError(f"{path} holds no scores; remove it to train this seed again")
+        return result
