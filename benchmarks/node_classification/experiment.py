@@ -36,7 +36,8 @@ class Experiment:
         if root is not None:
             arguments += ["--root", str(root)]
         for option, value in self.options.items():
-            arguments += [f"--{option}", str(value)]
+            # A switch takes no value.
+            arguments += [f"--{option}"] if value is True else [f"--{option}", str(value)]
         return arguments
 
     def result_path(self, dataset: str) -> Path:

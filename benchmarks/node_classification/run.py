@@ -61,7 +61,11 @@ def run_one(experiment: Experiment, dataset: str, root: Path | None) -> dict[str
             "status": _status(done.returncode),
             "options": experiment.options,
             "seconds": round(time.time() - begun, 1),
-            "machine": {"cores": os.cpu_count(), "processor": platform.machine()},
+            "machine": {
+                "cores": os.cpu_count(),
+                "processor": platform.machine(),
+                "threads": os.environ.get("OMP_NUM_THREADS"),
+            },
         }
         if done.returncode == 0:
             return record | {"result": json.loads(output.read_text())}
