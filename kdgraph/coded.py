@@ -1,5 +1,6 @@
 """CodedEncoder: what encoders made of codes and a composer share."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
 
@@ -106,13 +107,17 @@ class CodedEncoder(Encoder):
         rows = (
             torch.arange(self.num_nodes + 1, device=basis.device) * self.num_codebooks
         )
-        binary = torch.sparse_csr_tensor(
-            rows,
-            columns,
-            torch.ones_like(columns, dtype=basis.dtype),
-            size=(self.num_nodes, basis.size(0)),
-            check_invariants=True,
-        )
+        with warnings.catch_warnings():
+            # The layout is announced as beta, once; the indices are checked here.
+            warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+            warnings.filterwarnings("ignore", message="Sparse invariant checks")
+            binary = torch.sparse_csr_tensor(
+                rows,
+                columns,
+                torch.ones_like(columns, dtype=basis.dtype),
+                size=(self.num_nodes, basis.size(0)),
+                check_invariants=True,
+            )
         return binary, basis
 
     def extra_repr(self) -> str:

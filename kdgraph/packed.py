@@ -13,7 +13,7 @@ from kdgraph.coded import CodedEncoder
 from kdgraph.codes import CodeTable
 from kdgraph.composers import Composer
 from kdgraph.encoder import Encoding
-from kdgraph.ops import Selection, unpack
+from kdgraph.ops import Selection, unpack_nodes
 
 
 class PackedEmbedding(CodedEncoder):
@@ -126,8 +126,7 @@ class PackedEmbedding(CodedEncoder):
         return encoder
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
-        rows = self.packed if n_id is None else self.packed.index_select(0, n_id)
-        codes = unpack(rows, self.codebook_sizes)
+        codes = unpack_nodes(self.packed, n_id, self.codebook_sizes)
         if self._unverified and not torch.compiler.is_compiling():
             # A code above its alphabet would read the codeword of another position.
             check_code_range(codes, self.codebook_sizes)

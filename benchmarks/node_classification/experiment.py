@@ -37,7 +37,9 @@ class Experiment:
             arguments += ["--root", str(root)]
         for option, value in self.options.items():
             # A switch takes no value.
-            arguments += [f"--{option}"] if value is True else [f"--{option}", str(value)]
+            arguments += (
+                [f"--{option}"] if value is True else [f"--{option}", str(value)]
+            )
         return arguments
 
     def result_path(self, dataset: str) -> Path:

@@ -16,14 +16,19 @@ def add_parser(commands: Any) -> None:
         help="print what an artifact holds",
         description="Check an artifact and print its sizes, bytes and codebook usage.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="such as model.kdg.safetensors"
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Check the file and describe it."""
     artifact = read_artifact(arguments.file, verify=True)
-    print(text_table(["", ""], _sizes(artifact)).split("\n", 2)[2])
+    facts = _facts(artifact)
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        print(f"{name.ljust(width)}  {value}")
     print()
     print(text_table(["part", "bytes", ""], _bytes(artifact)))
     print()
@@ -41,21 +46,21 @@ def run(arguments: argparse.Namespace) -> None:
     )
 
 
-def _sizes(artifact: Artifact) -> list[list[str]]:
+def _facts(artifact: Artifact) -> dict[str, str]:
     sizes = artifact.codebook_sizes
     alphabet = str(sizes[0]) if len(set(sizes)) == 1 else "per position"
-    rows = [
-        ["file", artifact.path],
-        ["written by", f"kdgraph {artifact.kdgraph_version}"],
-        ["nodes", f"{artifact.num_nodes:,}"],
-        ["channels", str(artifact.embedding_dim)],
-        ["codebooks", f"{len(sizes)} of size {alphabet}"],
-        ["composer", repr(artifact.composer)],
-    ]
+    facts = {
+        "file": artifact.path,
+        "written by": f"kdgraph {artifact.kdgraph_version}",
+        "nodes": f"{artifact.num_nodes:,}",
+        "channels": str(artifact.embedding_dim),
+        "codebooks": f"{len(sizes)} of size {alphabet}",
+        "composer": repr(artifact.composer),
+    }
     for key in ("dataset", "metric", "test_score", "valid_score"):
         if key in artifact.metadata:
-            rows.append([key, str(artifact.metadata[key])])
-    return rows
+            facts[key.replace("_", " ")] = str(artifact.metadata[key])
+    return facts
 
 
 def _bytes(artifact: Artifact) -> list[list[str]]:

@@ -1,20 +1,29 @@
 """Parse, dispatch, and turn errors into one sentence."""
 
-import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 
+import torch
+
 from kdgraph.cli import export, inspect, plan, train
+from kdgraph.cli.parser import USER_ERROR, Parser
 from kdgraph.version import __version__
 
 COMMANDS = (train, export, inspect, plan)
 
-USER_ERROR = 2
-"""Exit status of bad input."""
 FAILED = 1
 """Exit status of a run that could not be finished."""
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+BROKEN_PIPE = 141
+"""Exit status when the reader of the output has left, as shells have it."""
+
+_OUT_OF_MEMORY = (
+    "out of memory; choose a smaller --dim or --codebook-size, or a method whose "
+    "training bytes fit (see kdgraph plan)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,11 +33,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name. (default: ``sys.argv[1:]``)
 
     Returns:
-        0, or 2 for bad input, 1 for a run that failed, 130 after Ctrl-C.
+        0, or 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 141 when the
+        output is a pipe that nobody reads.
     """
-    parser = argparse.ArgumentParser(
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that lacks a character is no reason to lose the table.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _dispatch(argv)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        _silence_stdout()
+        return BROKEN_PIPE
+    except OSError as error:
+        _silence_stdout()
+        return _fail(f"the output cannot be written: {error.strerror}", FAILED)
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    parser = Parser(
         prog="kdgraph",
         description="Compact node embeddings by learned discrete codes.",
+        epilog="kdgraph COMMAND --help says more.",
     )
     parser.add_argument("--version", action="version", version=f"kdgraph {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -38,20 +66,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:
-        print("\nkdgraph: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        kept = getattr(arguments, "save", None) is not None
+        hint = "; the same command goes on from here" if kept else ""
+        return _fail(f"interrupted{hint}", INTERRUPTED)
+    except BrokenPipeError:
+        raise
     except (ValueError, TypeError, IndexError, OSError) as error:
         return _fail(_sentence(error), USER_ERROR)
-    except (FloatingPointError, MemoryError) as error:
-        return _fail(_sentence(error) or "out of memory", FAILED)
-    except RuntimeError as error:
-        if "alloc" not in str(error).lower():
+    except FloatingPointError as error:
+        return _fail(_sentence(error), FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
             raise
-        return _fail(
-            "out of memory; choose a smaller --dim or --codebook-size, or a method whose "
-            "training bytes fit (see kdgraph plan)",
-            FAILED,
-        )
+        return _fail(_OUT_OF_MEMORY, FAILED)
     return 0
 
 
@@ -62,6 +89,22 @@ def _fail(message: str, status: int) -> int:
 
 def _sentence(error: BaseException) -> str:
     """The message on one line."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
     return " ".join(str(error).split())
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    # The CPU allocator has no exception of its own.
+    message = str(error).lower()
+    return "can't allocate memory" in message or "not enough memory" in message
+
+
+def _silence_stdout() -> None:
+    """Let the interpreter's last flush go nowhere instead of failing again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -4,8 +4,15 @@ import argparse
 from typing import Any
 
 from kdgraph.cli.format import human_bytes, text_table
-from kdgraph.training import plan
-from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, DEFAULT_CODEBOOKS
+from kdgraph.cli.parser import sizes
+from kdgraph.training import TrainConfig, plan
+from kdgraph.training.methods import DEFAULT_RANK
+from kdgraph.training.plan import graph_bytes
+from kdgraph.training.recipes import (
+    DEFAULT_CODEBOOK_SIZE,
+    default_codebooks,
+    default_query_dim,
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -14,37 +21,70 @@ def add_parser(commands: Any) -> None:
         "plan",
         help="print what every method would store and train",
         description="Print the exact bytes that every method stores and, with Adam in "
-        "float32, trains, for a graph of N nodes and vectors of width C.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--num-nodes", type=int, required=True, metavar="N")
-    parser.add_argument("--dim", type=int, default=128, metavar="C")
-    parser.add_argument(
-        "--num-edges", type=int, metavar="E", help="adds the bytes of the graph itself"
+        "float32, trains, for a graph of N nodes and vectors of width C. Nothing is "
+        "allocated.",
     )
     parser.add_argument(
-        "--num-codebooks", type=int, default=DEFAULT_CODEBOOKS, metavar="D"
+        "--num-nodes", type=int, required=True, metavar="N", help="nodes of the graph"
     )
     parser.add_argument(
-        "--codebook-size", type=int, default=DEFAULT_CODEBOOK_SIZE, metavar="K"
+        "--dim",
+        type=int,
+        default=TrainConfig.dim,
+        metavar="C",
+        help="width of a node's vector",
     )
-    parser.add_argument("--query-dim", type=int, default=1, metavar="R")
-    parser.add_argument("--rank", type=int, default=4)
+    parser.add_argument(
+        "--num-edges",
+        type=int,
+        metavar="E",
+        help="undirected edges; adds the bytes of the graph itself",
+    )
+    parser.add_argument(
+        "--num-codebooks",
+        type=int,
+        metavar="D",
+        help="positions of a code; divides C (default: what kdgraph train takes)",
+    )
+    parser.add_argument(
+        "--codebook-size",
+        type=sizes,
+        default=DEFAULT_CODEBOOK_SIZE,
+        metavar="K[,K...]",
+        help="choices per position: one number, or one per position",
+    )
+    parser.add_argument(
+        "--query-dim",
+        type=int,
+        metavar="R",
+        help="numbers trained per node and position (default: what kdgraph train "
+        "takes)",
+    )
+    parser.add_argument(
+        "--rank",
+        type=int,
+        default=DEFAULT_RANK,
+        metavar="R",
+        help="of the low-rank table",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the table."""
+    num_nodes, dim, size = arguments.num_nodes, arguments.dim, arguments.codebook_size
     rows = plan(
-        arguments.num_nodes,
-        arguments.dim,
-        num_codebooks=arguments.num_codebooks,
-        codebook_size=arguments.codebook_size,
-        query_dim=arguments.query_dim,
+        num_nodes,
+        dim,
+        num_codebooks=_num_codebooks(arguments),
+        codebook_size=size,
+        query_dim=arguments.query_dim or default_query_dim(size),
         rank=arguments.rank,
     )
+    edges = arguments.num_edges
+    graph = None if edges is None else graph_bytes(num_nodes, edges)
     full = rows[0]
-    print(f"{arguments.num_nodes:,} nodes, {arguments.dim} channels, float32, Adam")
+    print(f"{num_nodes:,} nodes, {dim} channels, float32, Adam")
     print(
         text_table(
             ["method", "stored", "of full", "training", "of full", "per node"],
@@ -55,23 +95,26 @@ def run(arguments: argparse.Namespace) -> None:
                     _share(row.inference_bytes, full.inference_bytes),
                     human_bytes(row.training_bytes),
                     _share(row.training_bytes, full.training_bytes),
-                    f"{row.inference_bytes / arguments.num_nodes:.1f} B",
+                    f"{row.inference_bytes / num_nodes:.1f} B",
                 ]
                 for row in rows
             ],
         )
     )
-    if arguments.num_edges is not None:
-        if arguments.num_edges < 0:
-            raise ValueError(f"num_edges is at least 0, got {arguments.num_edges}")
-        # A symmetric CSR: a column and a weight for both directions, and row starts.
-        wide = 2 * arguments.num_edges >= 2**31
-        index = 8 if wide else 4
-        graph = 2 * arguments.num_edges * (index + 4) + index * (arguments.num_nodes + 1)
+    if graph is not None:
         print(
-            f"the graph itself, {arguments.num_edges:,} undirected edges as normalised "
-            f"CSR: {human_bytes(graph)}"
+            f"the graph itself, {edges:,} undirected edges as normalised CSR: "
+            f"{human_bytes(graph)}"
         )
+
+
+def _num_codebooks(arguments: argparse.Namespace) -> int:
+    given: int | None = arguments.num_codebooks
+    if given is not None:
+        return given
+    if isinstance(arguments.codebook_size, tuple):
+        return len(arguments.codebook_size)
+    return default_codebooks(arguments.dim) if arguments.dim > 0 else 1
 
 
 def _share(part: int, whole: int) -> str:

@@ -9,7 +9,7 @@ from typing_extensions import override
 from kdgraph.coders.base import Coder
 from kdgraph.codes import CodeTable, compact_codes, random_codes
 from kdgraph.composers import Composer
-from kdgraph.ops import Codebooks, Selection, row_bytes, unpack
+from kdgraph.ops import Codebooks, Selection, row_bytes, unpack_nodes
 
 _GENERATED = {"random": random_codes, "compact": compact_codes}
 
@@ -90,8 +90,7 @@ class FixedCoder(Coder):
 
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        rows = self.packed if n_id is None else self.packed.index_select(0, n_id)
-        return Selection(unpack(rows, self.codebook_sizes))
+        return Selection(unpack_nodes(self.packed, n_id, self.codebook_sizes))
 
     def _check_fit(
         self, table: CodeTable, num_nodes: int, codebook_sizes: tuple[int, ...]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdgraph.ops import MAX_CODEBOOK_SIZE, pack, row_bytes, unpack
+from kdgraph.ops import MAX_CODEBOOK_SIZE, pack, row_bytes, unpack_nodes
 
 _CHUNK = 1 << 20
 """Rows packed or unpacked at once, so that int64 codes of all nodes never coexist."""
@@ -147,8 +147,7 @@ class CodeTable:
 
     def codes(self, n_id: Tensor | None = None) -> Tensor:
         """Unpack codes of some nodes, ``int64`` ``[B, D]``, or of all."""
-        rows = self.packed if n_id is None else self.packed.index_select(0, n_id)
-        return unpack(rows, self.codebook_sizes)
+        return unpack_nodes(self.packed, n_id, self.codebook_sizes)
 
     def __repr__(self) -> str:
         """Sizes in one line."""

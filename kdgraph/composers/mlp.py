@@ -37,6 +37,7 @@ class MLPComposer(Composer):
         ValueError: An option out of range.
 
     Example:
+        >>> import torch
         >>> from kdgraph import KDEmbedding
         >>> composer = MLPComposer(num_layers=2)
         >>> encoder = KDEmbedding(

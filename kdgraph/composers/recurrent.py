@@ -1,7 +1,9 @@
 """RecurrentComposer: an LSTM over the positions."""
 
+from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from kdgraph.composers.base import Composer
@@ -71,23 +73,31 @@ class RecurrentComposer(Composer):
 
     def _build(self, width: int) -> None:
         hidden = self.hidden_dim or max(1, self.embedding_dim // 2)
-        self.lstm = nn.LSTM(
-            width, hidden, batch_first=True, bidirectional=self.bidirectional
-        )
         directions = 2 if self.bidirectional else 1
+        # Cells, since an nn.LSTM can neither be compiled nor take an empty batch; over
+        # a few positions a loop is as fast.
+        self.cells = nn.ModuleList(
+            nn.LSTMCell(width, hidden) for _ in range(directions)
+        )
         self.last = nn.Linear(directions * hidden, self.embedding_dim)
 
     def _combine(self, selection: Selection) -> Tensor:
-        vectors = selection.gather(self.codebooks)
-        if vectors.size(0) == 0:
-            # The LSTM kernels refuse an empty batch.
-            return vectors.new_zeros(0, self.embedding_dim)
-        outputs, (state, _) = self.lstm(vectors)
-        pooled = outputs.mean(dim=1) if self.pool == "mean" else _directions(state)
-        composed: Tensor = self.last(pooled)
+        steps = selection.gather(self.codebooks).unbind(dim=1)
+        pooled = []
+        for cell, order in zip(self.cells, (steps, steps[::-1]), strict=False):
+            states = _hidden_states(cell, order)
+            pooled.append(
+                torch.stack(states).mean(dim=0) if self.pool == "mean" else states[-1]
+            )
+        composed: Tensor = self.last(torch.cat(pooled, dim=-1))
         return composed
 
 
-def _directions(state: Tensor) -> Tensor:
-    """``[directions, B, H]`` to ``[B, directions * H]``."""
-    return state.transpose(0, 1).flatten(1)
+def _hidden_states(cell: nn.Module, steps: Sequence[Tensor]) -> list[Tensor]:
+    """The hidden state ``[B, H]`` after each step, from zeros."""
+    hidden: list[Tensor] = []
+    state: tuple[Tensor, Tensor] | None = None
+    for step in steps:
+        state = cell(step, state)
+        hidden.append(state[0])
+    return hidden

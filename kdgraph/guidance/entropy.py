@@ -26,7 +26,7 @@ class EntropyRegularization(Guidance):
         >>> from kdgraph import KDEmbedding
         >>> encoder = KDEmbedding(100, 16, num_codebooks=8, codebook_size=4)
         >>> guided = EntropyRegularization(1.0)(encoder.encode())
-        >>> round(float(guided.penalty), 2)  # undecided at first: log 4
+        >>> round(guided.penalty.item(), 2)  # undecided at first: log 4
         1.39
     """
 

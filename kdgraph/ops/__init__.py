@@ -8,6 +8,7 @@ from kdgraph.ops.packing import (
     pack,
     row_bytes,
     unpack,
+    unpack_nodes,
 )
 from kdgraph.ops.positions import pad_positions, position_offsets
 from kdgraph.ops.selection import (
@@ -42,4 +43,5 @@ __all__ = [
     "query_logits",
     "row_bytes",
     "unpack",
+    "unpack_nodes",
 ]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 MAX_CODEBOOK_SIZE = 65536
 
@@ -96,3 +97,27 @@ def unpack(packed: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
         columns.append(value & ((1 << width) - 1))
         offset += width
     return torch.stack(columns, dim=-1).long()
+
+
+def unpack_nodes(
+    packed: Tensor, n_id: Tensor | None, codebook_sizes: Sequence[int]
+) -> Tensor:
+    """The codes of some nodes ``[B, D]``, or of all; only their rows are unpacked.
+
+    Args:
+        packed: ``uint8`` of shape ``[N, row_bytes(codebook_sizes)]``.
+        n_id: Flat ids ``[B]``, or ``None`` for all nodes.
+        codebook_sizes: The alphabet of each position, ``D`` of them.
+
+    Raises:
+        IndexError: Ids outside ``[0, N)``, on the CPU.
+
+    Example:
+        >>> packed = pack(torch.tensor([[1, 2], [3, 0]]), [16, 16])
+        >>> unpack_nodes(packed, torch.tensor([1]), [16, 16])
+        tensor([[3, 0]])
+    """
+    if n_id is None:
+        return unpack(packed, codebook_sizes)
+    # Not an index_select: compiled, that takes negative ids for ids from the end.
+    return unpack(functional.embedding(n_id, packed), codebook_sizes)

@@ -26,15 +26,16 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def chunk_rows(num_rows: int, row_elements: int) -> int:
-    """Rows per chunk so that a chunk holds about ``CHUNK_ELEMENTS`` elements.
+def row_chunks(num_rows: int, row_elements: int) -> list[slice]:
+    """Cut rows into chunks of about ``CHUNK_ELEMENTS`` elements; at least one chunk.
 
     A compiled graph takes all rows at once: a loop whose length depends on the batch
     would tie the graph to one batch size.
     """
     if torch.compiler.is_compiling():
-        return num_rows
-    return max(1, CHUNK_ELEMENTS // max(1, row_elements))
+        return [slice(None)]
+    rows = max(1, CHUNK_ELEMENTS // row_elements)
+    return [slice(start, start + rows) for start in range(0, max(1, num_rows), rows)]
 
 
 def softmax_gradient(
@@ -131,12 +132,10 @@ class QueryStraightThrough(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Pass the gradient on, and add the soft one, a chunk of rows at a time."""
         query, keys, bias, temperature, codebooks, scale = ctx.saved_tensors
-        rows = chunk_rows(query.size(0), bias.numel())
         grad_query = []
         grad_keys = torch.zeros_like(keys)
         grad_bias = torch.zeros_like(bias)
-        for start in range(0, query.size(0), max(1, rows)):
-            part = slice(start, start + rows)
+        for part in row_chunks(query.size(0), bias.numel()):
             grad_logits = softmax_gradient(
                 query_logits(query[part], keys, bias),
                 temperature,
@@ -147,8 +146,7 @@ class QueryStraightThrough(torch.autograd.Function):
             grad_query.append(torch.einsum("bdk,dkr->bdr", grad_logits, keys))
             grad_keys += torch.einsum("bdk,bdr->dkr", grad_logits, query[part])
             grad_bias += grad_logits.sum(dim=0)
-        by_query = torch.cat(grad_query) if grad_query else torch.zeros_like(query)
-        return grads[0], by_query, grad_keys, grad_bias, None, None, None
+        return grads[0], torch.cat(grad_query), grad_keys, grad_bias, None, None, None
 
 
 def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
@@ -167,11 +165,8 @@ def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
 
 def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     """The best-scored choice of every position, ``[B, D]``, chunk by chunk."""
-    rows = chunk_rows(query.size(0), bias.numel())
-    if rows >= query.size(0):
-        return query_logits(query, keys, bias).argmax(dim=-1)
     parts = [
-        query_logits(part, keys, bias).argmax(dim=-1)
-        for part in torch.split(query, rows)
+        query_logits(query[part], keys, bias).argmax(dim=-1)
+        for part in row_chunks(query.size(0), bias.numel())
     ]
     return torch.cat(parts)

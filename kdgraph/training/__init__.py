@@ -1,8 +1,9 @@
 """Training: configurations, the loop, checkpoints, results."""
 
-from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.loop import Trainer
+from kdgraph.training.model_file import load_classifier
 from kdgraph.training.plan import PlanRow, plan
 from kdgraph.training.recipes import recipe_name, resolve_config
 from kdgraph.training.result import MethodResult
@@ -15,6 +16,8 @@ __all__ = [
     "Runner",
     "TrainConfig",
     "Trainer",
+    "load_classifier",
+    "message_graph",
     "plan",
     "recipe_name",
     "resolve_config",

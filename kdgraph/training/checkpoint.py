@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 
@@ -79,7 +79,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     with replacing(path) as file:
         writer = _HashingWriter(file)
-        torch.save(state, writer)
+        # torch asks no more of a file than writing, but types it as a whole one.
+        torch.save(state, cast("IO[bytes]", writer))
         file.write(writer.digest.digest())
 
 
@@ -93,7 +94,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         with path.open("rb") as file:
             if not _is_whole(file):
                 raise ValueError(
-                    f"{path} is truncated or damaged; remove it to start this seed again"
+                    f"{path} is truncated or damaged; remove it to start its seed again"
                 )
             state = torch.load(file, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -102,7 +103,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     if not isinstance(state, dict):
         raise ValueError(
-            f"{path} holds no training state; remove it to start this seed again"
+            f"{path} holds no training state; remove it to start its seed again"
         )
     return state
 

@@ -48,12 +48,20 @@ class NodeClassifier(nn.Module):
         return self.gnn(x, adjacency), encoding.penalty
 
 
-def message_graph(model: str, graph: Graph, device: torch.device) -> Tensor:
+def message_graph(
+    model: str, graph: Graph, device: torch.device | None = None
+) -> Tensor:
     """The adjacency in the form in which PyG runs ``model`` fastest on a CPU.
 
     ``torch.sparse`` CSR, normalised for the GCN; attention scores edges one by one and
     takes ``edge_index``.
+
+    Args:
+        model: ``"gcn"``, ``"sage"``, ``"gat"`` or ``"gin"``.
+        graph: The graph.
+        device: Where the network is. (default: the CPU)
     """
+    device = device or torch.device("cpu")
     if model == "gcn":
         return to_torch_csr(gcn_norm(graph.adj)).to(device)
     if model == "gat":

@@ -16,9 +16,9 @@ COMPOSERS = ("sum", "concat", "mlp", "recurrent")
 class TrainConfig:
     """How one method is trained on one graph.
 
-    ``None`` stands for the recipe's choice (:func:`kdgraph.training.resolve_config`), and
-    ``query_dim=0`` for free logits;
-    a resolved configuration has none left where the method reads them.
+    ``None`` stands for the recipe's choice (:func:`kdgraph.training.resolve_config`); a
+    resolved configuration has none left where the method reads them. ``query_dim=0``
+    stands for free logits.
 
     Raises:
         ValueError: A value out of range.
@@ -45,6 +45,7 @@ class TrainConfig:
     input_dropout: float | None = None
     lr: float = 0.01
     weight_decay: float | None = None
+    coder_weight_decay: float | None = None
     guidance_weight: float = 1.0
     guidance_mix: float = 0.5
     entropy_weight: float = 0.0
@@ -60,20 +61,31 @@ class TrainConfig:
                 )
         for name, smallest in _AT_LEAST.items():
             value = getattr(self, name)
-            if value is not None and not value >= smallest:
-                raise ValueError(f"{name} is at least {smallest}, got {value}")
+            # Written so that NaN fails too.
+            if value is not None and not smallest <= value <= _LARGEST:
+                bound = "at least" if value < smallest else "finite and at least"
+                raise ValueError(f"{name} is {bound} {smallest}, got {value}")
         for name in ("dropout", "input_dropout", "code_dropout"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < 1.0:
                 raise ValueError(f"{name} lies in [0, 1), got {value}")
         if not 0.0 <= self.guidance_mix <= 1.0:
             raise ValueError(f"guidance_mix lies in [0, 1], got {self.guidance_mix}")
-        if not self.lr > 0:
-            raise ValueError(f"lr is above 0, got {self.lr}")
+        if not 0.0 < self.lr <= _LARGEST:
+            raise ValueError(f"lr is above 0 and at most {_LARGEST:g}, got {self.lr}")
+        self._check_guidance()
+
+    def _check_guidance(self) -> None:
         if self.guidance != "none" and self.method != "kd":
             raise ValueError(
                 f"guidance {self.guidance!r} helps codes learn and needs method 'kd', "
                 f"got method {self.method!r}"
+            )
+        relaxed = self.method == "kd" and self.coder not in ("vq", "fixed")
+        if self.entropy_weight > 0 and not relaxed:
+            raise ValueError(
+                "entropy_weight needs method 'kd' and coder 'softmax', 'gumbel' or "
+                f"'threshold', got method {self.method!r} and coder {self.coder!r}"
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,6 +113,8 @@ class TrainConfig:
         return cls(**values)
 
 
+_LARGEST = 1e30
+"""A float32 step with more than this overflows, whatever the gradient."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
     "coder": CODERS,
@@ -119,6 +133,7 @@ _AT_LEAST = {
     "epochs": 1,
     "patience": 1,
     "weight_decay": 0,
+    "coder_weight_decay": 0,
     "guidance_weight": 0,
     "entropy_weight": 0,
 }

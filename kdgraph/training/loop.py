@@ -65,7 +65,9 @@ class Trainer:
     ) -> None:
         for name in ("train_idx", "valid_idx", "test_idx"):
             if getattr(graph, name).numel() == 0:
-                raise ValueError(f"training needs at least one node in {name}, got none")
+                raise ValueError(
+                    f"training needs at least one node in {name}, got none"
+                )
         self.config = config
         self.device = device
         self.model = model.to(device)

@@ -1,6 +1,5 @@
 """Losses and scores of node classification."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -16,6 +15,7 @@ def accuracy(logits: Tensor, y: Tensor) -> float:
     """Share of rows whose largest score is their class.
 
     Example:
+        >>> import torch
         >>> accuracy(torch.tensor([[2.0, 1.0], [0.0, 1.0]]), torch.tensor([0, 0]))
         0.5
     """
@@ -29,6 +29,7 @@ def micro_f1(logits: Tensor, y: Tensor) -> float:
     exceeds 0. Where nothing is predicted and nothing is true, the score is 0.
 
     Example:
+        >>> import torch
         >>> micro_f1(torch.tensor([[1.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
         0.6666666666666666
     """

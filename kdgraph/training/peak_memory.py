@@ -1,6 +1,6 @@
 """Peak resident memory of this process."""
 
-import resource
+import gc
 import sys
 from pathlib import Path
 
@@ -10,6 +10,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 def reset_peak_rss() -> bool:
     """Start measuring anew, where the kernel can; tells whether it did."""
+    # What an earlier run left in circles would count for the next.
+    gc.collect()
     try:
         _CLEAR.write_text("5")
     except OSError:
@@ -18,12 +20,19 @@ def reset_peak_rss() -> bool:
 
 
 def peak_rss_bytes() -> int:
-    """The largest resident set since the process began, or since the last reset."""
+    """The largest resident set since the process began, or since the last reset.
+
+    0 where the system does not tell.
+    """
     try:
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
         pass
+    if sys.platform == "win32":
+        return 0
+    import resource  # noqa: PLC0415 - there is none on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -1,8 +1,23 @@
-"""What every method would cost, before training: exact arithmetic."""
+"""What every method would cost, before training: the encoders' own byte counts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
+
+from kdgraph.coders import FixedCoder
+from kdgraph.codes import CodeTable, expand_sizes
+from kdgraph.embedding import KDEmbedding
+from kdgraph.encoder import Encoder
 from kdgraph.ops import row_bytes
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.methods import (
+    build_encoder,
+    build_guidance,
+    teacher_config,
+    training_bytes,
+    without_memory,
+)
 
 
 @dataclass(frozen=True)
@@ -11,11 +26,13 @@ class PlanRow:
 
     Args:
         method: What it is, with its sizes.
+        config: The configuration that trains it.
         inference_bytes: Kept after training.
         training_bytes: Weights, gradients and Adam state, codes included.
     """
 
     method: str
+    config: TrainConfig
     inference_bytes: int
     training_bytes: int
 
@@ -25,76 +42,97 @@ def plan(
     dim: int,
     *,
     num_codebooks: int,
-    codebook_size: int,
+    codebook_size: int | Sequence[int],
     query_dim: int = 1,
     rank: int = 4,
 ) -> list[PlanRow]:
     r"""Bytes of every method, float32 and Adam.
 
-    With N nodes, width C, D positions of K choices and the concat composition: a table is
-    4 N C to store and 16 N C to train; codes are :math:`N \lceil D \lceil \log_2 K \rceil /
-    8 \rceil + 4 K C` to store; free logits train with :math:`16 N D K`, queries of width r
-    with :math:`16 N D r`.
+    With N nodes, width C, D positions of K choices and the concat composition: a table
+    is 4 N C to store and 16 N C to train; codes are
+    :math:`N \lceil D \lceil \log_2 K \rceil / 8 \rceil + 4 K C` to store; free logits
+    train with 16 N D K, queries of width r with 16 N D r, and either with the
+    codebooks' 16 K C. The encoders are built without memory and asked, so the counts
+    are theirs to the byte.
 
     Args:
         num_nodes: N.
         dim: C.
         num_codebooks: D.
-        codebook_size: K.
+        codebook_size: K, or one per position.
         query_dim: r.
         rank: Of the low-rank table.
 
     Raises:
-        ValueError: A size below 1, or D that does not divide C.
+        ValueError: A size out of range, or D that does not divide C.
     """
     sizes = {"num_nodes": num_nodes, "dim": dim, "num_codebooks": num_codebooks}
     for name, value in (sizes | {"query_dim": query_dim, "rank": rank}).items():
         if value < 1:
             raise ValueError(f"{name} is at least 1, got {value}")
     if dim % num_codebooks:
+        near = [d for d in range(1, dim + 1) if dim % d == 0]
+        near.sort(key=lambda d: abs(d - num_codebooks))
         raise ValueError(
-            f"dim={dim} is not a multiple of num_codebooks={num_codebooks}, which the "
-            "concat composition needs; choose sizes that divide"
+            f"num_codebooks={num_codebooks} does not divide dim={dim}, as the concat "
+            f"composition needs; take {' or '.join(map(str, near[:2]))}"
         )
-    positions, size = num_codebooks, codebook_size
-    codes = num_nodes * row_bytes([size] * positions)
-    codebooks = 4 * size * dim
-    stored = codes + codebooks
-    logits = positions * size  # also the bias all nodes share
-    label = f"D={positions} K={size}"
-    table, low = 4 * num_nodes * dim, 4 * rank * (num_nodes + dim)
-    rows = [
-        PlanRow("full table", table, 4 * table),
-        PlanRow(f"low rank r={rank}", low, 4 * low),
-        PlanRow("label propagation", 0, 0),
-        PlanRow(f"kd fixed {label}", stored, codes + 4 * codebooks),
-        PlanRow(
-            f"kd softmax {label}, query {query_dim}",
-            stored,
-            4 * codebooks
-            + 16 * (num_nodes * positions * query_dim + logits * (query_dim + 1))
-            + _TEMPERATURE,
+    size = codebook_size if isinstance(codebook_size, int) else tuple(codebook_size)
+    kd = TrainConfig(dim=dim, num_codebooks=num_codebooks, codebook_size=size)
+    label = f"D={num_codebooks} K={size if isinstance(size, int) else 'mixed'}"
+    query = kd.replace(query_dim=query_dim)
+    configs = {
+        "full table": kd.replace(method="full"),
+        f"low rank r={rank}": kd.replace(method="lowrank", rank=rank),
+        "label propagation": kd.replace(method="labelprop"),
+        f"kd fixed {label}": kd.replace(coder="fixed"),
+        f"kd softmax {label}, query {query_dim}": query,
+        f"kd softmax {label}, free logits": kd.replace(query_dim=0),
+        f"kd vq {label}": kd.replace(coder="vq"),
+        f"kd softmax {label}, query {query_dim}, online teacher": query.replace(
+            guidance="online"
         ),
-        PlanRow(
-            f"kd softmax {label}, free logits",
-            stored,
-            4 * codebooks + 16 * (num_nodes * logits + logits) + _TEMPERATURE,
+        f"kd softmax {label}, query {query_dim}, trained teacher": query.replace(
+            guidance="pretrained"
         ),
-        PlanRow(
-            f"kd vq {label}", stored, 4 * codebooks + 4 * table
-        ),
-    ]
-    teacher = 4 * table
-    learned = rows[4]
-    rows.append(
-        PlanRow(
-            f"{learned.method}, online distillation",
-            stored,
-            learned.training_bytes + teacher,
-        )
-    )
-    return rows
+    }
+    return [_row(method, config, num_nodes) for method, config in configs.items()]
 
 
-_TEMPERATURE = 4
-"""A learned coder keeps its temperature in a buffer of one float."""
+def _row(method: str, config: TrainConfig, num_nodes: int) -> PlanRow:
+    if config.method == "labelprop":
+        return PlanRow(method, config, 0, 0)
+    with without_memory(f"{num_nodes} nodes of width {config.dim}"):
+        encoder = _encoder(config, num_nodes)
+        teacher = None
+        if config.guidance == "pretrained":
+            teacher = _encoder(teacher_config(config), num_nodes)
+        guides = build_guidance(config, encoder, teacher)
+    stored = encoder.inference_bytes()
+    return PlanRow(method, config, stored, training_bytes(config, encoder, guides))
+
+
+def _encoder(config: TrainConfig, num_nodes: int) -> Encoder:
+    if config.coder != "fixed" or config.method != "kd":
+        return build_encoder(config, num_nodes)
+    # Random codes are drawn chunk by chunk, which takes long without being needed.
+    sizes = expand_sizes(config.num_codebooks or 0, config.codebook_size or 0)
+    packed = torch.empty(num_nodes, row_bytes(sizes), dtype=torch.uint8)
+    coder = FixedCoder(CodeTable(packed, sizes))
+    return KDEmbedding(num_nodes, config.dim, coder=coder, composer=config.composer)
+
+
+def graph_bytes(num_nodes: int, num_edges: int) -> int:
+    """Bytes of a symmetric CSR: columns and weights both ways, and row starts.
+
+    Args:
+        num_nodes: N.
+        num_edges: Undirected edges.
+
+    Raises:
+        ValueError: A negative number of edges.
+    """
+    if num_edges < 0:
+        raise ValueError(f"num_edges is at least 0, got {num_edges}")
+    index = 8 if 2 * num_edges >= 2**31 else 4
+    return 2 * num_edges * (index + 4) + index * (num_nodes + 1)

@@ -18,6 +18,7 @@ _FEW: dict[str, Any] = {
     "dropout": 0.5,
     "input_dropout": 0.5,
     "weight_decay": 5e-4,
+    "coder_weight_decay": 5e-5,
     "epochs": 150,
     "patience": 50,
 }
@@ -28,6 +29,7 @@ _MANY: dict[str, Any] = {
     "dropout": 0.5,
     "input_dropout": 0.0,
     "weight_decay": 0.0,
+    "coder_weight_decay": 0.0,
     "epochs": 80,
     "patience": 20,
 }
@@ -50,7 +52,8 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
 
 DEFAULT_CODEBOOKS = 64
 """Positions, where they divide the width."""
-DEFAULT_CODEBOOK_SIZE = 2
+DEFAULT_CODEBOOK_SIZE = 3
+"""The null code and two directions: a ternary digit."""
 
 
 def default_codebooks(dim: int) -> int:
@@ -65,14 +68,14 @@ def default_codebooks(dim: int) -> int:
 
 
 def default_query_dim(codebook_size: int | tuple[int, ...]) -> int:
-    """One number per bit of a code: the training state of a code of so many bits.
+    """One number per bit of the choices beside the null code.
 
     Example:
-        >>> default_query_dim(2), default_query_dim(32)
-        (1, 5)
+        >>> [default_query_dim(size) for size in (2, 3, 5, 32)]
+        [1, 1, 2, 5]
     """
     sizes = codebook_size if isinstance(codebook_size, tuple) else (codebook_size,)
-    return code_bits(max(sizes))
+    return code_bits(max(2, max(sizes) - 1))
 
 
 def _with_sizes(config: TrainConfig) -> TrainConfig:

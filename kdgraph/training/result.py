@@ -1,17 +1,14 @@
 """MethodResult: what training one method on one graph gave."""
 
-import platform
 import statistics
-import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from kdgraph.data import Graph
 from kdgraph.training.config import TrainConfig
-from kdgraph.version import __version__
+from kdgraph.training.provenance import git_commit, versions
+from kdgraph.training.seed_result import SeedResult
 
 
 @dataclass(frozen=True)
@@ -21,24 +18,43 @@ class MethodResult:
     Args:
         graph: Where it was trained.
         config: The resolved configuration.
-        test_scores: Of each seed, at the epoch that was best on validation.
-        valid_scores: Of each seed, the best.
-        inference_bytes: Kept after training.
-        training_bytes: Weights, gradients and optimizer state, guidance included.
-        peak_rss_bytes: Largest resident set while this method ran.
-        seconds_per_epoch: One optimisation step, evaluation not counted.
-        epochs: Epochs of each seed.
+        seeds: What each seed gave.
     """
 
     graph: Graph
     config: TrainConfig
-    test_scores: tuple[float, ...]
-    valid_scores: tuple[float, ...]
-    inference_bytes: int
-    training_bytes: int
-    peak_rss_bytes: int
-    seconds_per_epoch: float
-    epochs: tuple[int, ...]
+    seeds: tuple[SeedResult, ...]
+
+    @property
+    def test_scores(self) -> list[float]:
+        """Of each seed, at the epoch that was best on validation."""
+        return [seed.test_score for seed in self.seeds]
+
+    @property
+    def valid_scores(self) -> list[float]:
+        """Of each seed, the best."""
+        return [seed.valid_score for seed in self.seeds]
+
+    @property
+    def inference_bytes(self) -> int:
+        """Kept after training."""
+        return self.seeds[0].inference_bytes
+
+    @property
+    def training_bytes(self) -> int:
+        """Weights, gradients and optimizer state, guidance included."""
+        return self.seeds[0].training_bytes
+
+    @property
+    def peak_rss_bytes(self) -> int:
+        """Largest resident set of the process while this method ran."""
+        return max(seed.peak_rss_bytes for seed in self.seeds)
+
+    @property
+    def seconds_per_epoch(self) -> float:
+        """One optimisation step, evaluation not counted."""
+        epochs = sum(seed.epochs for seed in self.seeds)
+        return sum(seed.seconds for seed in self.seeds) / epochs
 
     @property
     def full_bytes(self) -> int:
@@ -72,40 +88,12 @@ class MethodResult:
             "full_training_bytes": 4 * self.full_bytes,
             "peak_rss_bytes": self.peak_rss_bytes,
             "seconds_per_epoch": self.seconds_per_epoch,
-            "epochs": list(self.epochs),
             "versions": versions(),
             "git": git_commit(),
         }
 
 
-def summary(scores: tuple[float, ...]) -> dict[str, Any]:
+def summary(scores: Sequence[float]) -> dict[str, Any]:
     """Mean, sample deviation (0 for one score) and the scores, as fractions."""
     spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
     return {"mean": statistics.fmean(scores), "std": spread, "seeds": list(scores)}
-
-
-def versions() -> dict[str, str]:
-    """What computed the result."""
-    packages = ("torch", "torch-geometric", "numpy", "scipy", "safetensors")
-    found = {name: version(name) for name in packages}
-    return {"kdgraph": __version__, "python": platform.python_version(), **found}
-
-
-@cache
-def git_commit() -> str | None:
-    """The commit of the sources, ``-dirty`` if changed; ``None`` outside a checkout."""
-    source = Path(__file__).resolve().parents[2]
-    if not (source / ".git").exists():
-        return None
-    try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty"],  # noqa: S607
-            cwd=source,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=10,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()

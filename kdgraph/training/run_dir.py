@@ -22,8 +22,8 @@ _LOCK = ".lock"
 class RunDir:
     """One method's results, artifacts and the checkpoint of the seed under way.
 
-    ``run.json`` says what is trained: the same command with the same folder goes on, any
-    other is refused. The folder is locked until it is closed, so that two processes
+    ``run.json`` says what is trained: the same command with the same folder goes on,
+    any other is refused. The folder is locked until it is closed, so that two processes
     cannot write it at once. A run that left nothing behind leaves no folder either.
 
     Args:
@@ -84,17 +84,13 @@ class RunDir:
         Raises:
             ValueError: Its file is damaged.
         """
-        path = self._result_path(seed)
+        path = result_path(self.path, seed)
         return SeedResult.read(path) if path.exists() else None
 
     def finish(self, result: SeedResult) -> None:
         """Record a seed as finished, and drop its checkpoint."""
-        write_json(self._result_path(result.seed), result.as_dict())
+        write_json(result_path(self.path, result.seed), result.as_dict())
         self.checkpoint_path(result.seed).unlink(missing_ok=True)
-
-    def artifact_path(self, seed: int) -> Path:
-        """Where the packed model of a seed lies."""
-        return artifact_path(self.path, seed)
 
     def checkpoint_path(self, seed: int) -> Path:
         """Where the state of a seed under way lies."""
@@ -111,9 +107,6 @@ class RunDir:
             ValueError: It is damaged.
         """
         return load_checkpoint(self.checkpoint_path(seed))
-
-    def _result_path(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}.json"
 
     def _check_usable(self) -> None:
         """Leave alone what is no run folder, before even a lock is put there."""
@@ -147,8 +140,13 @@ class RunDir:
             self.checkpoint_path(seed).unlink(missing_ok=True)
 
 
+def result_path(folder: Path, seed: int) -> Path:
+    """Where a run folder keeps what a finished seed gave."""
+    return folder / f"seed-{seed}.json"
+
+
 def artifact_path(folder: Path, seed: int) -> Path:
-    """Where a run folder keeps the packed model of a seed."""
+    """Where a run folder keeps the packed model of a finished seed."""
     return folder / f"seed-{seed}.kdg.safetensors"
 
 

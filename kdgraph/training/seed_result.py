@@ -56,5 +56,7 @@ class SeedResult:
             ) from error
         numbers = (result.test_score, result.valid_score, result.seconds)
         if not all(isinstance(number, int | float) for number in numbers):
-            raise ValueError(f"{path} holds no scores; remove it to train this seed again")
+            raise ValueError(
+                f"{path} holds no scores; remove it to train this seed again"
+            )
         return result

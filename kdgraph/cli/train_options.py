@@ -1,0 +1,224 @@
+"""The options of ``kdgraph train``."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from kdgraph.cli.parser import query_dim, sizes
+from kdgraph.training import TrainConfig
+from kdgraph.training.config import CODERS, COMPOSERS, GUIDANCE, METHODS, MODELS
+from kdgraph.training.methods import DEFAULT_RANK
+
+DATASETS = "sbm, cora, citeseer, pubmed, ogbn-arxiv, ogbn-products, ogbn-papers100M"
+
+
+def declare(commands: Any) -> argparse.ArgumentParser:
+    """Declare the command and everything it takes."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "train",
+        help="train node codes (or a rival) and a GNN on a graph",
+        description="Train node codes and a GNN full-batch on a graph without "
+        "features, keep the epoch that is best on validation, and print accuracy and "
+        "bytes. What is left 'by recipe' follows the graph: few or many training "
+        "labels.",
+    )
+    _data(parser.add_argument_group("data"))
+    _method(parser.add_argument_group("method"))
+    _codes(parser.add_argument_group("codes, for --method kd"))
+    _guidance(parser.add_argument_group("guidance, for --method kd"))
+    _model(parser.add_argument_group("model and optimisation"))
+    _output(parser.add_argument_group("output"))
+    return parser
+
+
+def _data(group: Any) -> None:
+    group.add_argument(
+        "--dataset",
+        default="sbm",
+        metavar="NAME",
+        help=f"{DATASETS}, or the path of a FILE.npz",
+    )
+    group.add_argument(
+        "--root",
+        metavar="DIR",
+        help="folder of data sets (default: $KDGRAPH_DATA, else ~/.cache/kdgraph)",
+    )
+    group.add_argument(
+        "--directed",
+        action="store_true",
+        help="keep edges one way instead of symmetrising them",
+    )
+
+
+def _method(group: Any) -> None:
+    group.add_argument(
+        "--method",
+        default="kd",
+        choices=METHODS,
+        help="codes, a full or low-rank table, or label propagation, which trains "
+        "nothing",
+    )
+    group.add_argument(
+        "--compare",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=METHODS,
+        metavar="METHOD",
+        help=f"train these beside it: {', '.join(METHODS)}",
+    )
+    group.add_argument(
+        "--dim",
+        type=int,
+        default=TrainConfig.dim,
+        metavar="C",
+        help="width of a node's vector",
+    )
+    group.add_argument(
+        "--rank",
+        type=int,
+        metavar="R",
+        help=f"of --method lowrank (default: {DEFAULT_RANK})",
+    )
+    group.add_argument(
+        "--max-bytes",
+        type=int,
+        metavar="B",
+        help="of --method lowrank: the largest rank that fits, instead of --rank",
+    )
+
+
+def _codes(group: Any) -> None:
+    group.add_argument(
+        "--coder",
+        default="softmax",
+        choices=CODERS,
+        help="how nodes choose codes: learned, or fixed",
+    )
+    group.add_argument(
+        "--composer",
+        default="concat",
+        choices=COMPOSERS,
+        help="how codewords become a vector",
+    )
+    group.add_argument(
+        "--num-codebooks",
+        type=int,
+        metavar="D",
+        help="positions of a code (default: by recipe)",
+    )
+    group.add_argument(
+        "--codebook-size",
+        type=sizes,
+        metavar="K[,K...]",
+        help="choices per position: one number, or one per position (default: by "
+        "recipe)",
+    )
+    group.add_argument(
+        "--query-dim",
+        type=query_dim,
+        metavar="R",
+        help="numbers trained per node and position; 'free' for a logit per choice "
+        "(default: by recipe)",
+    )
+    group.add_argument(
+        "--codes",
+        default="random",
+        metavar="WHAT",
+        help="of --coder fixed: random, compact, or a .npy or .npz file",
+    )
+    group.add_argument(
+        "--no-null-code",
+        dest="null_code",
+        action="store_false",
+        help="let choice 0 of a position be a codeword like the others",
+    )
+    group.add_argument(
+        "--code-dropout",
+        type=float,
+        default=TrainConfig.code_dropout,
+        metavar="P",
+        help="probability with which a training step leaves out a position",
+    )
+    group.add_argument(
+        "--entropy-weight",
+        type=float,
+        default=TrainConfig.entropy_weight,
+        metavar="W",
+        help="of the entropy of the choices in the loss",
+    )
+
+
+def _guidance(group: Any) -> None:
+    group.add_argument(
+        "--guidance",
+        default="none",
+        choices=GUIDANCE,
+        help="pull codes toward a full table that learns beside them, or was trained "
+        "before",
+    )
+    group.add_argument(
+        "--guidance-weight",
+        type=float,
+        default=TrainConfig.guidance_weight,
+        metavar="W",
+        help="of that pull in the loss",
+    )
+    group.add_argument(
+        "--guidance-mix",
+        type=float,
+        default=TrainConfig.guidance_mix,
+        metavar="P",
+        help="of online guidance: probability that a step sees a node's codes and not "
+        "its teacher",
+    )
+
+
+def _model(group: Any) -> None:
+    group.add_argument("--model", default="gcn", choices=MODELS, help="PyG's network")
+    recipe: list[tuple[str, type, str, str]] = [
+        ("--hidden-dim", int, "H", "width of a hidden layer"),
+        ("--num-layers", int, "L", "layers of the network"),
+        ("--dropout", float, "P", "between layers"),
+        ("--input-dropout", float, "P", "on the vectors of the nodes"),
+        ("--weight-decay", float, "W", "of everything but what chooses codes"),
+        ("--coder-weight-decay", float, "W", "of what chooses codes"),
+        ("--epochs", int, "n", "at most so many"),
+        ("--patience", int, "n", "epochs without a better validation score to stop"),
+    ]
+    for name, kind, metavar, text in recipe:
+        group.add_argument(
+            name, type=kind, metavar=metavar, help=f"{text} (default: by recipe)"
+        )
+    group.add_argument(
+        "--lr", type=float, default=TrainConfig.lr, help="learning rate of Adam"
+    )
+    group.add_argument(
+        "--seeds", type=int, default=1, metavar="n", help="repeat with seeds 0 to n - 1"
+    )
+    group.add_argument(
+        "--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1, ..."
+    )
+
+
+def _output(group: Any) -> None:
+    group.add_argument(
+        "--json", type=Path, metavar="OUT", help="write the result to this file"
+    )
+    group.add_argument(
+        "--save",
+        type=Path,
+        metavar="RUN_DIR",
+        help="keep checkpoints, results and models here; the same command goes on from "
+        "them",
+    )
+    group.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=15.0,
+        metavar="S",
+        help="with --save: least time between checkpoints; 0 for every epoch",
+    )
+    group.add_argument(
+        "--quiet", action="store_true", help="no summary, no progress: the table only"
+    )

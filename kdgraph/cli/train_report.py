@@ -1,0 +1,82 @@
+"""What ``kdgraph train`` prints: the graph before, the table after."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kdgraph.cli.format import human_bytes, text_table
+from kdgraph.data import Graph
+from kdgraph.training import MethodResult, TrainConfig, recipe_name
+
+
+def describe(graph: Graph, config: TrainConfig) -> str:
+    """The graph, what was dropped of it, and what the recipe chose."""
+    summary = (
+        f"{graph.name}: {graph.num_nodes:,} nodes, {graph.num_edges:,} edges, "
+        f"{graph.num_classes} {'labels' if graph.multi_label else 'classes'}, "
+        f"{graph.train_idx.numel():,} / {graph.valid_idx.numel():,} / "
+        f"{graph.test_idx.numel():,} training / validation / test nodes"
+    )
+    lines = [summary, *(f"note: {note}" for note in graph.notes)]
+    if config.method != "labelprop":
+        lines.append(
+            f"{recipe_name(graph)}: {config.model} {config.num_layers} x "
+            f"{config.hidden_dim}, weight decay {config.weight_decay:g}, at most "
+            f"{config.epochs} epochs"
+        )
+    return "\n".join(lines)
+
+
+def result_table(results: Sequence[MethodResult]) -> str:
+    """A row for every method."""
+    header = [
+        "method",
+        f"test {results[0].graph.metric}",
+        "valid",
+        "bytes",
+        "compression",
+        "training bytes",
+        "peak memory",
+        "s/epoch",
+    ]
+    return text_table(header, [_row(result) for result in results])
+
+
+def label(config: TrainConfig) -> str:
+    """A method in a few words.
+
+    Example:
+        >>> label(TrainConfig(num_codebooks=3, codebook_size=(3, 5, 7)))
+        'kd softmax 3x(3,5,7)'
+    """
+    if config.method != "kd":
+        return config.method
+    size = config.codebook_size
+    if isinstance(size, tuple):
+        size_text = f"({','.join(map(str, size))})" if len(size) < 5 else "mixed"
+    else:
+        size_text = str(size)
+    guided = "" if config.guidance == "none" else f" {config.guidance}"
+    return f"kd {config.coder} {config.num_codebooks}x{size_text}{guided}"
+
+
+def _row(result: MethodResult) -> list[str]:
+    found = result.as_dict()
+    ratio = result.compression_ratio
+    share = result.training_bytes / found["full_training_bytes"]
+    peak = result.peak_rss_bytes
+    return [
+        label(result.config),
+        _score(found["test_score"]),
+        _score(found["valid_score"]),
+        human_bytes(result.inference_bytes),
+        f"{ratio:.1f}x" if ratio is not None else "-",
+        f"{human_bytes(result.training_bytes)} ({100 * share:.0f} %)",
+        human_bytes(peak) if peak else "-",
+        f"{result.seconds_per_epoch:.3f}",
+    ]
+
+
+def _score(score: dict[str, Any]) -> str:
+    if len(score["seeds"]) == 1:
+        return f"{100 * score['mean']:.1f}"
+    return f"{100 * score['mean']:.1f} ± {100 * score['std']:.1f}"

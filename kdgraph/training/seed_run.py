@@ -1,0 +1,208 @@
+"""SeedRun: one seed of one method, from wherever its folder stands to its result."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdgraph.data import Graph
+from kdgraph.embedding import KDEmbedding
+from kdgraph.encoder import Encoder
+from kdgraph.guidance import Guidance
+from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.loop import Trainer
+from kdgraph.training.methods import (
+    build_encoder,
+    build_gnn,
+    build_guidance,
+    teacher_config,
+    training_bytes,
+)
+from kdgraph.training.model_file import save_classifier
+from kdgraph.training.peak_memory import peak_rss_bytes
+from kdgraph.training.run_dir import RunDir, artifact_path
+from kdgraph.training.seed_result import SeedResult
+
+TEACHER, STUDENT = "teacher", "student"
+
+OnEpoch = Callable[[int, str, Trainer], None]
+"""Called with the seed, the stage (``"teacher"`` or ``"student"``) and its trainer."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all seeds of a run share.
+
+    Args:
+        graph: Where to train.
+        config: The resolved configuration.
+        adjacency: The graph as the network takes it.
+        device: Where to run.
+        run_dir: Where checkpoints and models go, or ``None``.
+        checkpoint_seconds: Least time between checkpoints; 0 for every epoch.
+        on_epoch: Told of every epoch.
+    """
+
+    graph: Graph
+    config: TrainConfig
+    adjacency: Tensor
+    device: torch.device
+    run_dir: RunDir | None = None
+    checkpoint_seconds: float = 15.0
+    on_epoch: OnEpoch | None = None
+
+
+class SeedRun:
+    """Train one seed, or go on with it.
+
+    Args:
+        job: What all seeds share.
+        seed: Which.
+    """
+
+    def __init__(self, job: Job, seed: int) -> None:
+        self.job = job
+        self.seed = seed
+        self.earlier_peak = 0
+        self.clock = CheckpointClock(job.checkpoint_seconds)
+
+    def run(self) -> SeedResult:
+        """Train to the end, and leave result and model in the folder.
+
+        Raises:
+            ValueError: A checkpoint that cannot be gone on from.
+            FloatingPointError: A loss or a score that is not finite.
+        """
+        job, saved = self.job, None
+        if job.run_dir is not None:
+            saved = job.run_dir.load(self.seed)
+        teacher = None
+        if job.config.guidance == "pretrained":
+            teacher = self._teacher(saved)
+        torch.manual_seed(self.seed)
+        encoder = build_encoder(job.config, job.graph.num_nodes)
+        guides = build_guidance(job.config, encoder, teacher)
+        trainer = self._trainer(job.config, encoder, guides)
+        self._train(trainer, STUDENT, saved)
+        result = self._result(trainer, encoder, guides)
+        if job.run_dir is not None:
+            # The result goes last: where it is, everything is.
+            if isinstance(encoder, KDEmbedding):
+                path = artifact_path(job.run_dir.path, self.seed)
+                save_classifier(
+                    path,
+                    encoder=encoder,
+                    best=trainer.best,
+                    graph=job.graph,
+                    config=job.config,
+                    result=result,
+                )
+            job.run_dir.finish(result)
+        return result
+
+    def _teacher(self, saved: dict[str, Any] | None) -> Encoder:
+        """The table that pre-trained guidance pulls toward, trained the same way.
+
+        The student's checkpoint holds the teacher, which then is only built.
+        """
+        config = teacher_config(self.job.config)
+        torch.manual_seed(self.seed)
+        teacher = build_encoder(config, self.job.graph.num_nodes)
+        if saved is None or saved.get("stage") == TEACHER:
+            trainer = self._trainer(config, teacher, [])
+            self._train(trainer, TEACHER, saved)
+            teacher.load_state_dict(trainer.best["encoder"])
+        return teacher
+
+    def _trainer(
+        self, config: TrainConfig, encoder: Encoder, guides: list[Guidance]
+    ) -> Trainer:
+        job = self.job
+        gnn = build_gnn(config, job.graph.num_classes)
+        model = NodeClassifier(encoder, gnn, guides, config.input_dropout or 0.0)
+        return Trainer(config, job.graph, model, job.adjacency, job.device)
+
+    def _train(
+        self, trainer: Trainer, stage: str, saved: dict[str, Any] | None
+    ) -> None:
+        if saved is not None and saved.get("stage") == stage:
+            self._go_on(trainer, saved)
+
+        def after_epoch(trainer: Trainer) -> None:
+            try:
+                if self.job.on_epoch is not None:
+                    self.job.on_epoch(self.seed, stage, trainer)
+            except KeyboardInterrupt:
+                self._save(trainer, stage)
+                raise
+            if self.job.run_dir is not None and self.clock.due():
+                self.clock.time(lambda: self._save(trainer, stage))
+
+        trainer.run(after_epoch)
+
+    def _go_on(self, trainer: Trainer, saved: dict[str, Any]) -> None:
+        try:
+            # Popped, so that its tensors do not stay in memory beside the trained ones.
+            trainer.load_state_dict(saved.pop("trainer"))
+            self.earlier_peak = saved["peak_rss_bytes"]
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(
+                f"the checkpoint of seed {self.seed} is of another version of kdgraph; "
+                "remove it to start this seed again"
+            ) from error
+
+    def _save(self, trainer: Trainer, stage: str) -> None:
+        if self.job.run_dir is None:
+            return
+        state = {
+            "stage": stage,
+            "trainer": trainer.state_dict(),
+            "peak_rss_bytes": max(self.earlier_peak, peak_rss_bytes()),
+        }
+        self.job.run_dir.save(self.seed, state)
+
+    def _result(
+        self, trainer: Trainer, encoder: Encoder, guides: list[Guidance]
+    ) -> SeedResult:
+        progress = trainer.progress
+        return SeedResult(
+            seed=self.seed,
+            test_score=progress.best_test,
+            valid_score=progress.best_valid,
+            best_epoch=progress.best_epoch,
+            epochs=progress.epoch,
+            seconds=progress.seconds,
+            inference_bytes=encoder.inference_bytes(),
+            training_bytes=training_bytes(self.job.config, encoder, guides),
+            peak_rss_bytes=max(self.earlier_peak, peak_rss_bytes()),
+            losses=progress.losses,
+            valid_scores=progress.valid_scores,
+        )
+
+
+class CheckpointClock:
+    """Due when the interval has passed, and writing stays below a tenth of the time.
+
+    Args:
+        interval: Least seconds between checkpoints; 0 for always due.
+    """
+
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self.last >= self.interval
+
+    def time(self, write: Callable[[], None]) -> None:
+        """Write, and wait the longer the longer that took."""
+        begun = time.monotonic()
+        write()
+        self.last = time.monotonic()
+        if self.interval > 0:
+            self.interval = max(self.interval, 9 * (self.last - begun))

@@ -1,0 +1,68 @@
+"""``kdgraph plan``: one table, and sentences for sizes that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Kdgraph = Callable[..., Any]
+
+
+def test_table(kdgraph: Kdgraph) -> None:
+    options = ["--num-codebooks", 16, "--codebook-size", 256, "--num-edges", 10]
+    done = kdgraph("plan", "--num-nodes", 1_000_000, "--dim", 128, *options)
+    assert (done.status, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert lines[0] == "1,000,000 nodes, 128 channels, float32, Adam"
+    full = next(line for line in lines if line.startswith("full table"))
+    assert full.split()[2:4] == ["512.0", "MB"]
+    fixed = next(line for line in lines if line.startswith("kd fixed D=16 K=256"))
+    # 16 bytes of codes a node, 256 x 128 floats
+    assert fixed.split()[4:6] == ["16.1", "MB"]
+    # 20 columns and weights of 4 bytes, 1,000,001 row starts of 4
+    assert lines[-1].endswith("4.0 MB")
+
+
+def test_papers100m_is_planned_without_memory(kdgraph: Kdgraph) -> None:
+    done = kdgraph("plan", "--num-nodes", 111_059_956, "--num-edges", 1_615_685_872)
+    assert done.status == 0
+    assert "56.9 GB" in done.out
+    assert "227.5 GB" in done.out
+
+
+@pytest.mark.parametrize("dim", [1, 7, 30, 97, 100, 128, 1000])
+def test_default_positions_divide_any_width(kdgraph: Kdgraph, dim: int) -> None:
+    assert kdgraph("plan", "--num-nodes", 50, "--dim", dim, "--rank", 1).status == 0
+
+
+def test_alphabet_per_position(kdgraph: Kdgraph) -> None:
+    done = kdgraph("plan", "--num-nodes", 9, "--dim", 12, "--codebook-size", "3,5,7")
+    assert done.status == 0
+    assert "D=3 K=mixed" in done.out
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (("--dim", "100", "--num-codebooks", "32"), "take 25 or"),
+        (("--dim", "0"), "dim is at least 1"),
+        (("--num-nodes", "0"), "num_nodes is at least 1"),
+        (("--num-codebooks", "-1"), "num_codebooks is at least 1"),
+        (("--codebook-size", "1"), "[2, 65536]"),
+        (("--query-dim", "-3"), "query_dim is at least 1"),
+        (("--rank", "0"), "rank is at least 1"),
+        (("--rank", "99"), "rank of at most"),
+        (("--num-edges", "-1"), "num_edges is at least 0"),
+        (("--num-nodes", "1" + "0" * 30), "64 bits"),
+        (("--num-nodes", "many"), "--num-nodes"),
+    ],
+    ids=lambda one: " ".join(one),
+)
+def test_sizes_that_do_not_fit(
+    kdgraph: Kdgraph, options: tuple[str, ...], part: str
+) -> None:
+    done = kdgraph("plan", "--num-nodes", "50", *options)
+    assert done.status == 2
+    assert part in done.sentence

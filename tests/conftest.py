@@ -1,0 +1,187 @@
+"""The encoders that must obey the law, and what all tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from kdgraph import Encoder, KDEmbedding
+from kdgraph.baselines import FullEmbedding, LowRankEmbedding
+from kdgraph.coders import (
+    Coder,
+    FixedCoder,
+    GumbelCoder,
+    SoftmaxCoder,
+    ThresholdCoder,
+    VQCoder,
+)
+from kdgraph.composers import (
+    Composer,
+    ConcatComposer,
+    MLPComposer,
+    RecurrentComposer,
+    SumComposer,
+)
+
+# Tensors here are tiny: a second thread would only wait for the first.
+torch.set_num_threads(1)
+
+NUM_NODES, DIM, POSITIONS = 23, 8, 4
+ALPHABETS: tuple[int | tuple[int, ...], ...] = (4, 5, (2, 6, 3, 5))
+
+CODER_VARIANTS: dict[str, Callable[[], Coder]] = {
+    "softmax": SoftmaxCoder,
+    "softmax-query": lambda: SoftmaxCoder(query_dim=2),
+    "softmax-batch": lambda: SoftmaxCoder(normalize="batch"),
+    "softmax-affine": lambda: SoftmaxCoder(normalize="affine"),
+    "softmax-query-batch": lambda: SoftmaxCoder(query_dim=3, normalize="batch"),
+    "softmax-query-affine": lambda: SoftmaxCoder(query_dim=3, normalize="affine"),
+    "softmax-sparse": lambda: SoftmaxCoder(sparse=True),
+    "gumbel": GumbelCoder,
+    "gumbel-soft": lambda: GumbelCoder(hard=False, temperature=0.7),
+    "gumbel-query": lambda: GumbelCoder(query_dim=2),
+    "gumbel-affine": lambda: GumbelCoder(normalize="affine"),
+    "vq": VQCoder,
+    "vq-sparse": lambda: VQCoder(sparse=True),
+    "threshold": ThresholdCoder,
+    "fixed": FixedCoder,
+    "fixed-compact": lambda: FixedCoder("compact"),
+    "fixed-given": lambda: FixedCoder(given_codes()),
+}
+COMPOSER_VARIANTS: dict[str, Callable[[], Composer]] = {
+    "sum": SumComposer,
+    "sum-project": lambda: SumComposer(code_dim=3),
+    "sum-shared": lambda: SumComposer(shared=True),
+    "sum-batch": lambda: SumComposer(norm="batch"),
+    "sum-layer": lambda: SumComposer(norm="layer"),
+    "sum-no-null": lambda: SumComposer(null_code=False),
+    "concat": ConcatComposer,
+    "concat-project": lambda: ConcatComposer(code_dim=3),
+    "concat-shared": lambda: ConcatComposer(shared=True),
+    "concat-batch": lambda: ConcatComposer(norm="batch"),
+    "mlp": MLPComposer,
+    "mlp-mean": lambda: MLPComposer(pool="mean", num_layers=2, norm="layer"),
+    "recurrent": RecurrentComposer,
+    "recurrent-both": lambda: RecurrentComposer(bidirectional=True),
+    "recurrent-mean": lambda: RecurrentComposer(pool="mean", shared=True),
+}
+PLAIN_COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+TYPICAL_CODERS = ("softmax-query", "gumbel-soft", "vq")
+BASELINES: dict[str, Callable[[], Encoder]] = {
+    "full": lambda: FullEmbedding(NUM_NODES, DIM),
+    "full-sparse": lambda: FullEmbedding(NUM_NODES, DIM, sparse=True),
+    "low-rank": lambda: LowRankEmbedding(NUM_NODES, DIM, 3),
+}
+
+
+@dataclass(frozen=True)
+class EncoderCase:
+    """One kind of encoder: its name, and how to make a fresh one."""
+
+    name: str
+    make: Callable[[], Encoder]
+
+
+def given_codes() -> torch.Tensor:
+    """Codes that fit every alphabet above: none is beyond 1 at the first position."""
+    generator = torch.Generator().manual_seed(5)
+    return torch.stack(
+        [torch.randint(k, (NUM_NODES,), generator=generator) for k in (2, 4, 3, 4)], 1
+    )
+
+
+def coded(coder: str, composer: str, alphabet: int | tuple[int, ...]) -> EncoderCase:
+    """A ``KDEmbedding`` by the names of its parts."""
+    size = 2 if coder == "threshold" else alphabet
+
+    def make() -> Encoder:
+        return KDEmbedding(
+            NUM_NODES,
+            DIM,
+            num_codebooks=POSITIONS,
+            codebook_size=size,
+            coder=CODER_VARIANTS[coder](),
+            composer=COMPOSER_VARIANTS[composer](),
+        )
+
+    label = size if isinstance(size, int) else "ragged"
+    return EncoderCase(f"{coder}|{composer}|{label}", make)
+
+
+def frozen(case: EncoderCase) -> EncoderCase:
+    """What a case exports."""
+
+    def make() -> Encoder:
+        encoder = case.make()
+        scramble(encoder)
+        return encoder.export()
+
+    return EncoderCase(f"packed|{case.name}", make)
+
+
+def all_cases() -> list[EncoderCase]:
+    """Every coder with every plain composer, and every composer with typical coders."""
+    pairs = [(coder, plain) for coder in CODER_VARIANTS for plain in PLAIN_COMPOSERS]
+    pairs += [
+        (coder, composer)
+        for composer in COMPOSER_VARIANTS
+        if composer not in PLAIN_COMPOSERS
+        for coder in TYPICAL_CODERS
+    ]
+    cases = [
+        coded(coder, composer, ALPHABETS[number % len(ALPHABETS)])
+        for number, (coder, composer) in enumerate(pairs)
+    ]
+    cases += [EncoderCase(name, make) for name, make in BASELINES.items()]
+    cases += [
+        frozen(coded("softmax", composer, alphabet))
+        for composer, alphabet in zip(PLAIN_COMPOSERS, (*ALPHABETS, 16), strict=True)
+    ]
+    return cases
+
+
+def scramble(encoder: torch.nn.Module) -> None:
+    """Leave the cold start: every parameter drawn at random, so codes differ."""
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.normal_(std=0.5)
+        for name, buffer in encoder.named_buffers():
+            if name.endswith(("var", "running_var")):
+                buffer.uniform_(0.5, 2.0)
+            elif name.endswith(("norm.mean", "running_mean")):
+                buffer.normal_()
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(name="scramble")
+def scramble_fixture() -> Callable[[torch.nn.Module], None]:
+    """The function that moves an encoder off its cold start."""
+    return scramble
+
+
+@pytest.fixture(scope="session")
+def encoder_cases() -> list[EncoderCase]:
+    """All cases, for tests about the suite itself."""
+    return all_cases()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that asks for ``encoder_case`` runs once for each."""
+    if "encoder_case" in metafunc.fixturenames:
+        cases = all_cases()
+        metafunc.parametrize("encoder_case", cases, ids=[case.name for case in cases])
+
+
+@pytest.fixture
+def encoder(encoder_case: EncoderCase) -> Encoder:
+    """A fresh encoder of the case, off its cold start, in training mode."""
+    made = encoder_case.make()
+    scramble(made)
+    return made.train()

@@ -1,0 +1,172 @@
+"""Encoders by node type, and PyG's heterogeneous models on top."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch_geometric.data import HeteroData
+from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
+
+from kdgraph import KDEmbedding, PackedEmbedding
+from kdgraph.baselines import FullEmbedding
+from kdgraph.nn import HeteroEncoder
+
+TYPES = ("paper", "author", "v1.venue", "items", "type")
+
+
+def make():
+    encoders = {
+        name: KDEmbedding(10 + number, 8, num_codebooks=4, codebook_size=4, coder=coder)
+        for number, (name, coder) in enumerate(
+            zip(TYPES[:3], ("softmax", "vq", "fixed"), strict=True)
+        )
+    }
+    encoders |= {name: FullEmbedding(5, 8) for name in TYPES[3:]}
+    return HeteroEncoder(encoders)
+
+
+def test_all_nodes_of_all_types():
+    encoder = make()
+    x_dict = encoder()
+    assert tuple(x_dict) == TYPES == encoder.node_types
+    for name in TYPES:
+        assert torch.equal(x_dict[name], encoder[name]())
+
+
+def test_ids_of_some_types():
+    encoder = make().eval()
+    n_id = torch.tensor([[1, 2], [3, 9]])
+    x_dict = encoder({"v1.venue": n_id, "items": None})
+    assert set(x_dict) == {"v1.venue", "items"}
+    assert torch.equal(x_dict["v1.venue"], encoder["v1.venue"](n_id))
+    assert x_dict["items"].shape == (5, 8)
+    assert encoder({}) == {}
+
+
+def test_encode_has_the_penalties():
+    encodings = make().encode({"author": torch.tensor([1, 2]), "paper": None})
+    assert float(encodings["author"].penalty.detach()) > 0
+    assert float(encodings["paper"].penalty) == 0
+
+
+def test_errors():
+    encoder = make()
+    with pytest.raises(KeyError, match=r"no node type 'papers'.*'paper'.*'v1\.venue'"):
+        encoder({"papers": None})
+    with pytest.raises(KeyError, match="knows"):
+        encoder["keys"]
+    with pytest.raises(IndexError, match=r"batch\.n_id"):
+        encoder({"items": torch.tensor([5])})
+    with pytest.raises(TypeError, match="integer"):
+        encoder({"items": torch.tensor([0.5])})
+    with pytest.raises(ValueError, match="at least one"):
+        HeteroEncoder({})
+    with pytest.raises(TypeError, match="'a', got Linear"):
+        HeteroEncoder({"a": torch.nn.Linear(2, 2)})
+    for name in ("", 3, ("a", "b")):
+        with pytest.raises(TypeError, match="as names"):
+            HeteroEncoder({name: FullEmbedding(2, 2)})
+    with pytest.raises(ValueError, match="differ"):
+        HeteroEncoder({"a.b": FullEmbedding(2, 2), "a#b": FullEmbedding(2, 2)})
+
+
+def test_bytes_are_sums():
+    encoder = make()
+    parts = [encoder[name] for name in TYPES]
+    assert encoder.inference_bytes() == sum(part.inference_bytes() for part in parts)
+    for optimizer in ("adam", "sgd"):
+        expected = sum(part.training_bytes(optimizer) for part in parts)
+        assert encoder.training_bytes(optimizer) == expected
+
+
+def test_reset_redraws_every_type():
+    encoder = make()
+    before = copy.deepcopy(encoder)
+    encoder.reset_parameters()
+    for name in TYPES:
+        old = before[name].parameters()
+        for parameter, other in zip(encoder[name].parameters(), old, strict=True):
+            assert not torch.equal(parameter, other)
+
+
+def test_export_packs_what_has_codes(scramble):
+    encoder = make()
+    scramble(encoder)
+    packed, x_dict = encoder.export(), encoder.eval()()
+    assert packed.node_types == TYPES
+    for name in TYPES:
+        assert torch.equal(packed()[name], x_dict[name])
+        coded = isinstance(encoder[name], KDEmbedding)
+        assert isinstance(packed[name], PackedEmbedding) == coded
+    assert not any(parameter.requires_grad for parameter in packed.parameters())
+    assert packed.inference_bytes() == encoder.inference_bytes()
+    assert not packed.training
+
+
+def test_state_and_pickle(scramble):
+    encoder = make().eval()
+    scramble(encoder)
+    file = io.BytesIO()
+    torch.save(encoder.state_dict(), file)
+    file.seek(0)
+    other = make().eval()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    for copied in (other, pickle.loads(pickle.dumps(encoder))):  # noqa: S301
+        for name, x in encoder().items():
+            assert torch.equal(copied()[name], x)
+
+
+@pytest.fixture
+def data():
+    data = HeteroData()
+    data["paper"].num_nodes, data["author"].num_nodes = 10, 11
+    for edge_type in (
+        ("author", "writes", "paper"),
+        ("paper", "rev_writes", "author"),
+        ("paper", "cites", "paper"),
+    ):
+        source, target = data[edge_type[0]].num_nodes, data[edge_type[2]].num_nodes
+        data[edge_type].edge_index = torch.stack(
+            [torch.randint(source, (30,)), torch.randint(target, (30,))]
+        )
+    return data
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = SAGEConv((-1, -1), 16), SAGEConv((-1, -1), 3)
+
+    def forward(self, x, edge_index):
+        return self.second(self.first(x, edge_index).relu(), edge_index)
+
+
+def train_and_check(encoder, model, data):
+    scores = model(encoder({"paper": None, "author": None}), data.edge_index_dict)
+    assert scores["paper"].shape == (10, 3)
+    (scores["paper"].sum() + scores["author"].sum()).backward()
+    assert encoder["paper"].coder.logits.grad.any()
+    assert encoder["author"].coder.query.grad.any()
+
+
+def test_with_to_hetero(data, scramble):
+    encoder = make()
+    scramble(encoder)
+    train_and_check(encoder, to_hetero(Net(), data.metadata()), data)
+
+
+def test_with_hetero_conv(data, scramble):
+    encoder = make()
+    scramble(encoder)
+    convs = {edge_type: SAGEConv((-1, -1), 3) for edge_type in data.edge_types}
+    train_and_check(encoder, HeteroConv(convs), data)
+
+
+def test_compiles():
+    encoder = make().eval()
+    compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
+    n_id_dict = {"paper": torch.tensor([1, 2]), "v1.venue": torch.tensor([0, 3])}
+    for name, x in compiled(n_id_dict).items():
+        torch.testing.assert_close(x, encoder(n_id_dict)[name])
