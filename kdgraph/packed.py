@@ -54,7 +54,9 @@ class PackedEmbedding(CodedEncoder):
                 f"composer for K = {composer.codebook_sizes}"
             )
         self.register_buffer("packed", table.packed)
-        self.composer = copy.deepcopy(composer).requires_grad_(False).eval()
+        self.composer = (
+            copy.deepcopy(composer).requires_grad_(requires_grad=False).eval()
+        )
         self.eval()
 
     def reset_parameters(self) -> None:

@@ -27,21 +27,21 @@ def embedding(coder, composer="concat", size=RAGGED, **options):
 
 
 ENCODERS = {
-    "softmax": lambda: embedding(SoftmaxCoder()),
+    "softmax": lambda: embedding(SoftmaxCoder("free")),
     "softmax-sum-batch": lambda: embedding(
-        SoftmaxCoder(normalize="batch"), SumComposer(norm="batch")
+        SoftmaxCoder("free", normalize="batch"), SumComposer(norm="batch")
     ),
     "query": lambda: embedding(SoftmaxCoder(2), "sum"),
     "query-affine-mlp": lambda: embedding(
         SoftmaxCoder(2, normalize="affine"), MLPComposer(num_layers=2)
     ),
-    "gumbel": lambda: embedding(GumbelCoder()),
-    "gumbel-soft": lambda: embedding(GumbelCoder(hard=False), "mlp"),
+    "gumbel": lambda: embedding(GumbelCoder("free")),
+    "gumbel-soft": lambda: embedding(GumbelCoder("free", hard=False), "mlp"),
     "vq": lambda: embedding(VQCoder()),
     "vq-residual": lambda: embedding(VQCoder(), "sum"),
     "threshold": lambda: embedding("threshold", size=2),
     "fixed-recurrent": lambda: embedding(FixedCoder(), RecurrentComposer()),
-    "dropout": lambda: embedding(SoftmaxCoder(), "mlp", code_dropout=0.5),
+    "dropout": lambda: embedding(SoftmaxCoder("free"), "mlp", code_dropout=0.5),
     "full": lambda: FullEmbedding(40, 8),
     "low-rank": lambda: LowRankEmbedding(40, 8, 3),
 }

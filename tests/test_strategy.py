@@ -48,7 +48,7 @@ def test_configuration_survives_training_state():
 
 @pytest.mark.parametrize("role", ["coder", "composer"])
 def test_a_strategy_serves_one_encoder(role):
-    strategy = GumbelCoder() if role == "coder" else SumComposer()
+    strategy = GumbelCoder("free") if role == "coder" else SumComposer()
     sizes = {"num_codebooks": 4, "codebook_size": 4}
     KDEmbedding(9, 8, **sizes, **{role: strategy})
     with pytest.raises(ValueError, match="already belongs to an encoder"):

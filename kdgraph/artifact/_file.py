@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,12 +25,12 @@ def opened(name: str) -> Iterator[tuple[BufferedReader, int]]:
         ValueError: Not a regular file, empty, unreadable, or a ``ValueError`` inside.
     """
     try:
-        mode = os.stat(name).st_mode
+        mode = Path(name).stat().st_mode
         # Before opening: opening a pipe would wait for its other end.
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
             raise ValueError(f"it is {kind}")
-        with open(name, "rb") as file:
+        with Path(name).open("rb") as file:
             file_bytes = os.fstat(file.fileno()).st_size
             if file_bytes == 0:
                 raise ValueError("it is empty")

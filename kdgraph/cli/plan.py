@@ -5,14 +5,11 @@ from typing import Any
 
 from kdgraph.cli.format import human_bytes, text_table
 from kdgraph.cli.parser import sizes
+from kdgraph.coders import default_query_dim
 from kdgraph.training import TrainConfig, plan
 from kdgraph.training.methods import DEFAULT_RANK
 from kdgraph.training.plan import graph_bytes
-from kdgraph.training.recipes import (
-    DEFAULT_CODEBOOK_SIZE,
-    default_codebooks,
-    default_query_dim,
-)
+from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, default_codebooks
 
 
 def add_parser(commands: Any) -> None:

@@ -3,7 +3,7 @@
 from kdgraph.coders.base import Coder
 from kdgraph.coders.fixed import FixedCoder
 from kdgraph.coders.gumbel import GumbelCoder
-from kdgraph.coders.logit import LogitCoder
+from kdgraph.coders.logit import LogitCoder, default_query_dim
 from kdgraph.coders.softmax import SoftmaxCoder
 from kdgraph.coders.threshold import ThresholdCoder
 from kdgraph.coders.vq import VQCoder
@@ -20,4 +20,5 @@ __all__ = [
     "SoftmaxCoder",
     "ThresholdCoder",
     "VQCoder",
+    "default_query_dim",
 ]

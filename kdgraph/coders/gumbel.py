@@ -1,5 +1,7 @@
 """GumbelCoder: codes drawn by Gumbel noise while training."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -23,7 +25,8 @@ class GumbelCoder(LogitCoder):
     while training; evaluation takes :math:`\arg\max \phi`.
 
     Args:
-        query_dim: Numbers r per node and position; ``None`` for free logits.
+        query_dim: Numbers r per node and position; ``"auto"`` takes one per bit,
+            ``"free"`` keeps a logit per choice instead. (default: ``"auto"``)
         temperature: :math:`\tau`; a schedule may move it. (default: ``1.0``)
         scale: Factor s on the logits. (default: ``10.0``)
         normalize: Batch-normalise the logits: ``"batch"``, ``"affine"`` or ``None``.
@@ -44,7 +47,7 @@ class GumbelCoder(LogitCoder):
 
     def __init__(
         self,
-        query_dim: int | None = None,
+        query_dim: int | Literal["auto", "free"] = "auto",
         *,
         temperature: float = 1.0,
         scale: float = 10.0,
@@ -63,7 +66,7 @@ class GumbelCoder(LogitCoder):
 
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        if self.query_dim is None:
+        if self.query_dim == "free":
             logits = self._free_logits(n_id)
         else:
             logits = query_logits(*self._query_and_keys(n_id))

@@ -1,5 +1,6 @@
 """LogitCoder: what coders that choose by logits share."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -10,7 +11,7 @@ from typing_extensions import override
 from kdgraph.coders.base import Coder
 from kdgraph.coders.logit_norm import LogitNorm
 from kdgraph.composers import Composer
-from kdgraph.ops import at_least_float32, pad_positions, position_offsets
+from kdgraph.ops import at_least_float32, code_bits, pad_positions, position_offsets
 
 Normalize = Literal["batch", "affine"] | None
 
@@ -24,7 +25,7 @@ class LogitCoder(Coder):
     r"""Logits per node, position and choice, from a parameter or from queries and keys.
 
     Free logits are a table, :math:`\phi = s \Phi` with :math:`\Phi \in \mathbb{R}^{N
-    \times \sum_j K_j}` (Chen, Min, Sun, ICML 2018). With ``query_dim`` a node keeps
+    \times \sum_j K_j}` (Chen, Min, Sun, ICML 2018). With queries a node keeps
     :math:`q_v \in \mathbb{R}^{D \times r}` only, and :math:`\phi_{v,j,k} = s \langle
     q_{v,j}, \kappa_{j,k} \rangle` with keys shared by all nodes (DPQ-SX, Chen, Li, Sun,
     ICML 2020), so that training state is :math:`D r` numbers a node instead of
@@ -42,7 +43,7 @@ class LogitCoder(Coder):
 
     def __init__(
         self,
-        query_dim: int | None = None,
+        query_dim: int | Literal["auto", "free"] = "auto",
         *,
         temperature: float = 1.0,
         scale: float = 10.0,
@@ -51,8 +52,13 @@ class LogitCoder(Coder):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if query_dim is not None and query_dim < 1:
-            raise ValueError(f"{name} expects query_dim of at least 1, got {query_dim}")
+        if query_dim not in ("auto", "free") and not (
+            isinstance(query_dim, int) and query_dim >= 1
+        ):
+            raise ValueError(
+                f"{name} expects query_dim as 'auto', 'free' or a number of at least 1, "
+                f"got {query_dim!r}"
+            )
         if not temperature > 0 or not scale > 0:
             raise ValueError(
                 f"{name} expects temperature and scale above 0, got "
@@ -81,7 +87,7 @@ class LogitCoder(Coder):
         spread = 1.0 if self.normalize else SPREAD / self.scale
         with torch.no_grad():
             self.temperature.fill_(self._start_temperature)
-            if self.query_dim is None:
+            if self.query_dim == "free":
                 self.logits.normal_(std=spread)
             else:
                 self.query.normal_(std=spread)
@@ -98,7 +104,7 @@ class LogitCoder(Coder):
         """
         keys = torch.randn_like(self.keys)
         first = position_offsets(self.codebook_sizes)
-        if self.query_dim == 1:
+        if keys.size(1) == 1:
             choice = torch.cat([torch.arange(size) for size in self.codebook_sizes])
             keys = torch.where(choice % 2 == 1, 1.0, -1.0).unsqueeze(-1).to(keys)
         keys = 2 * functional.normalize(keys, dim=-1)
@@ -108,12 +114,15 @@ class LogitCoder(Coder):
     @override
     def _build(self, composer: Composer) -> None:
         total = sum(self.codebook_sizes)
-        if self.query_dim is None:
+        if self.query_dim == "free":
             self.logits = nn.Parameter(torch.empty(self.num_nodes, total))
         else:
-            width = len(self.codebook_sizes) * self.query_dim
-            self.query = nn.Parameter(torch.empty(self.num_nodes, width))
-            self.keys = nn.Parameter(torch.empty(total, self.query_dim))
+            width = self.query_dim
+            if width == "auto":
+                width = default_query_dim(self.codebook_sizes)
+            wide = len(self.codebook_sizes) * width
+            self.query = nn.Parameter(torch.empty(self.num_nodes, wide))
+            self.keys = nn.Parameter(torch.empty(total, width))
         head_start = torch.zeros(total)
         if not self.normalize:
             head_start[position_offsets(self.codebook_sizes)] = HEAD_START
@@ -151,3 +160,17 @@ class LogitCoder(Coder):
         by_choice = pad_positions(keys.t() * self.scale, self.codebook_sizes, 0.0)
         bias = pad_positions(bias, self.codebook_sizes, float("-inf"))
         return query, by_choice.permute(1, 2, 0), bias
+
+
+def default_query_dim(codebook_size: int | Sequence[int]) -> int:
+    """One number per bit of the choices beside the null code.
+
+    In one dimension a key can win at either end, so two choices and the null code are
+    within reach; every further dimension doubles the directions.
+
+    Example:
+        >>> [default_query_dim(size) for size in (2, 3, 5, 32)]
+        [1, 1, 2, 5]
+    """
+    largest = codebook_size if isinstance(codebook_size, int) else max(codebook_size)
+    return code_bits(max(2, largest - 1))

@@ -19,11 +19,12 @@ class SoftmaxCoder(LogitCoder):
     From "Learning K-way D-dimensional Discrete Codes for Compact Embedding
     Representations" (Chen, Min, Sun, ICML 2018, section 3): forward takes
     :math:`k_{v,j} = \arg\max_k \phi_{v,j,k}`, backward differentiates
-    :math:`\pi_{v,j} = \mathrm{softmax}(\phi_{v,j} / \tau)`. With ``query_dim`` the
+    :math:`\pi_{v,j} = \mathrm{softmax}(\phi_{v,j} / \tau)`. With queries the
     logits are DPQ-SX responses (Chen, Li, Sun, ICML 2020, section 2.2).
 
     Args:
-        query_dim: Numbers r per node and position; ``None`` for free logits.
+        query_dim: Numbers r per node and position; ``"auto"`` takes one per bit,
+            ``"free"`` keeps a logit per choice instead. (default: ``"auto"``)
         temperature: :math:`\tau`; a schedule may move it. (default: ``1.0``)
         scale: Factor s on the logits. Adam moves a parameter by about its learning
             rate, so s sets how fast codes change: s = 10 at rate 0.01 is s = 1 at 0.1.
@@ -50,7 +51,7 @@ class SoftmaxCoder(LogitCoder):
 
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        if self.query_dim is None:
+        if self.query_dim == "free":
             logits = self._free_logits(n_id)
             return LogitSelection(
                 logits.argmax(dim=-1),

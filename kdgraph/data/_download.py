@@ -44,7 +44,7 @@ def fetch(name: str, target: Path, root: Path, get: Callable[[Path], Path]) -> N
         ):
             found = get(Path(folder))
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(found, target)
+            found.replace(target)
     except Exception as error:
         # Clients of several protocols raise their own errors; all mean the same here.
         raise FileNotFoundError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from pathlib import Path
 
 from kdgraph.data.graph import Graph
 from kdgraph.data.npz import load_npz
@@ -57,7 +58,7 @@ def load_graph(
     """
     path = os.fspath(name)
     if path.lower().endswith(".npz"):
-        return load_npz(os.path.expanduser(path), directed=directed)
+        return load_npz(Path(path).expanduser(), directed=directed)
     key = path.strip().lower().replace("_", "-")
     known = _CHOICES.get(key)
     if known == "sbm":

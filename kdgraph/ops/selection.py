@@ -59,8 +59,8 @@ class Selection:
     def _attach(
         self,
         vectors: Tensor,
-        codebooks: Codebooks,  # noqa: ARG002 - for those who override
-        scale: Tensor | None,  # noqa: ARG002 - for those who override
+        codebooks: Codebooks,
+        scale: Tensor | None,
     ) -> Tensor:
         """Make the gradient of ``vectors`` reach what chose the codes."""
         return vectors

@@ -85,7 +85,7 @@ class LogitStraightThrough(torch.autograd.Function):
     """Identity on ``vectors`` that also sends their gradient to ``logits``."""
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd passes arguments by position
+    def forward(
         ctx: Any,
         vectors: Tensor,
         logits: Tensor,
@@ -114,7 +114,7 @@ class QueryStraightThrough(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # noqa: PLR0917 - autograd passes arguments by position
+    def forward(
         ctx: Any,
         vectors: Tensor,
         query: Tensor,

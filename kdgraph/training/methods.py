@@ -135,9 +135,9 @@ NORM_OPTIONS = {
 
 def _build_coder(config: TrainConfig) -> Coder:
     if config.coder == "softmax":
-        return SoftmaxCoder(config.query_dim or None)
+        return SoftmaxCoder(config.query_dim or "free")
     if config.coder == "gumbel":
-        return GumbelCoder(config.query_dim or None)
+        return GumbelCoder(config.query_dim or "free")
     if config.coder == "fixed":
         return FixedCoder(config.codes)
     return VQCoder() if config.coder == "vq" else ThresholdCoder()

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from kdgraph.coders import default_query_dim
 from kdgraph.codes import CodeTable
 from kdgraph.data import Graph
-from kdgraph.ops import code_bits
 from kdgraph.training.config import TrainConfig
 
 MANY_LABELS = 5_000
@@ -65,17 +65,6 @@ def default_codebooks(dim: int) -> int:
     """
     best = max(d for d in range(1, DEFAULT_CODEBOOKS + 1) if dim % d == 0)
     return best if best >= DEFAULT_CODEBOOKS // 4 else dim
-
-
-def default_query_dim(codebook_size: int | tuple[int, ...]) -> int:
-    """One number per bit of the choices beside the null code.
-
-    Example:
-        >>> [default_query_dim(size) for size in (2, 3, 5, 32)]
-        [1, 1, 2, 5]
-    """
-    sizes = codebook_size if isinstance(codebook_size, tuple) else (codebook_size,)
-    return code_bits(max(2, max(sizes) - 1))
 
 
 def _with_sizes(config: TrainConfig) -> TrainConfig:

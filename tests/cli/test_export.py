@@ -81,7 +81,9 @@ def test_best_seed_on_validation_is_exported(
 ) -> None:
     for seed, valid in enumerate((0.5, 0.75, 0.25)):
         path = trained / f"seed-{seed}.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"valid_score": valid}))
+        path.write_text(
+            json.dumps(json.loads(path.read_text()) | {"valid_score": valid})
+        )
     file = tmp_path / "best.kdg.safetensors"
     done = kdgraph("export", trained, "-o", file)
     assert done.status == 0
@@ -134,4 +136,8 @@ def test_older_file_survives_a_refusal(
     (trained / "seed-0.json").write_text("{")
     assert kdgraph("export", trained, "-o", file).status == 2
     assert file.read_text() == "precious"
-    assert {p.name for p in tmp_path.iterdir()} == {"model.safetensors", "run", "rings.npz"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "model.safetensors",
+        "run",
+        "rings.npz",
+    }

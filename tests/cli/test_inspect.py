@@ -37,7 +37,9 @@ def test_sizes_bytes_and_usage(kdgraph: Kdgraph, file: Path) -> None:
     assert facts["3"].split() == ["2", "100", "%", "2.0"]
 
 
-@pytest.mark.parametrize("damage", ["missing", "folder", "empty", "text", "cut", "flip"])
+@pytest.mark.parametrize(
+    "damage", ["missing", "folder", "empty", "text", "cut", "flip"]
+)
 def test_broken_files_are_a_sentence(
     kdgraph: Kdgraph, file: Path, tmp_path: Path, damage: str
 ) -> None:

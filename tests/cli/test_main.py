@@ -88,8 +88,16 @@ def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("arguments", [["plan", "--num-nodes", "9"], ["train", "--help"]])
-def test_nobody_reads_the_output(arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "statuses"),
+    [
+        (["plan", "--num-nodes", "9"], {BROKEN_PIPE}),
+        # argparse itself looks away where a help text cannot be written.
+        (["train", "--help"], {0, BROKEN_PIPE}),
+    ],
+    ids=["table", "help"],
+)
+def test_nobody_reads_the_output(arguments: list[str], statuses: set[int]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -97,7 +105,7 @@ def test_nobody_reads_the_output(arguments: list[str]) -> None:
     finally:
         os.close(writer)
     assert done.stderr == ""
-    assert done.returncode == BROKEN_PIPE
+    assert done.returncode in statuses
 
 
 def test_json_is_written_though_nobody_reads_the_table(

@@ -58,7 +58,7 @@ def test_alphabet_per_position(kdgraph: Kdgraph) -> None:
         (("--num-nodes", "1" + "0" * 30), "64 bits"),
         (("--num-nodes", "many"), "--num-nodes"),
     ],
-    ids=lambda one: " ".join(one),
+    ids=lambda one: one if isinstance(one, str) else " ".join(one),
 )
 def test_sizes_that_do_not_fit(
     kdgraph: Kdgraph, options: tuple[str, ...], part: str

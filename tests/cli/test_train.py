@@ -102,9 +102,7 @@ def test_coders_and_composers(train: Train, coder: str, composer: str) -> None:
 
 @pytest.mark.parametrize("coder", ["softmax", "vq"])
 @pytest.mark.parametrize("guidance", ["online", "pretrained"])
-def test_guidance_counts_its_teacher(
-    train: Train, coder: str, guidance: str
-) -> None:
+def test_guidance_counts_its_teacher(train: Train, coder: str, guidance: str) -> None:
     alone = train("--coder", coder)["training_bytes"]
     result = train("--coder", coder, "--guidance", guidance)
     table = result["full_bytes"]
@@ -235,7 +233,9 @@ BAD: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "part"), BAD, ids=lambda one: " ".join(one))
+@pytest.mark.parametrize(
+    ("options", "part"), BAD, ids=[" ".join(one) for one, _ in BAD]
+)
 def test_bad_input_is_one_sentence_and_leaves_nothing(
     kdgraph: Kdgraph,
     npz: Path,

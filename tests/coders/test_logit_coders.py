@@ -38,7 +38,7 @@ def naive_logits(coder):
         row = []
         for position, first in enumerate(position_offsets(SIZES)):
             for choice in range(SIZES[position]):
-                if coder.query_dim is None:
+                if coder.query_dim == "free":
                     score = coder.logits[node, first + choice]
                 else:
                     start = position * coder.query_dim
@@ -49,7 +49,7 @@ def naive_logits(coder):
     return torch.stack(rows)
 
 
-@pytest.mark.parametrize("query_dim", [None, 1, 3])
+@pytest.mark.parametrize("query_dim", ["free", 1, 3])
 def test_softmax_codes_and_chances(query_dim, scramble):
     encoder = make(SoftmaxCoder(query_dim, temperature=0.6, scale=1.5))
     scramble(encoder)
@@ -73,7 +73,7 @@ def test_softmax_codes_and_chances(query_dim, scramble):
 @pytest.mark.parametrize("composer", ["sum", "concat"])
 def test_threshold_is_softmax_of_two_logits(composer):
     one = make(ThresholdCoder(temperature=0.7, scale=2.0), 2, composer)
-    two = make(SoftmaxCoder(temperature=0.7, scale=2.0), 2, composer)
+    two = make(SoftmaxCoder("free", temperature=0.7, scale=2.0), 2, composer)
     with torch.no_grad():
         one.coder.logits.normal_()
         # The difference of the two, with the head start that softmax gives choice 0.
@@ -93,10 +93,10 @@ def test_threshold_is_softmax_of_two_logits(composer):
 @pytest.mark.parametrize(
     "coder",
     [
-        SoftmaxCoder(),
+        SoftmaxCoder("free"),
         SoftmaxCoder(1),
         SoftmaxCoder(4),
-        GumbelCoder(),
+        GumbelCoder("free"),
         ThresholdCoder(),
     ],
     ids=repr,
@@ -113,7 +113,7 @@ def test_cold_start_is_the_null_code(coder):
 
 
 def test_temperature_returns_on_reset():
-    encoder = make(SoftmaxCoder(temperature=2.0))
+    encoder = make(SoftmaxCoder("free", temperature=2.0))
     encoder.coder.temperature.fill_(0.1)
     assert "temperature=2.0" in repr(encoder)
     encoder.reset_parameters()
@@ -121,7 +121,7 @@ def test_temperature_returns_on_reset():
 
 
 def test_gradient_does_not_see_a_temperature_that_changes_later(scramble):
-    encoder = make(SoftmaxCoder(temperature=2.0))
+    encoder = make(SoftmaxCoder("free", temperature=2.0))
     scramble(encoder)
     x = encoder()
     (expected,) = torch.autograd.grad(x.sum(), encoder.coder.logits, retain_graph=True)
@@ -133,7 +133,7 @@ def test_gradient_does_not_see_a_temperature_that_changes_later(scramble):
 # --- Gumbel ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("query_dim", [None, 2])
+@pytest.mark.parametrize("query_dim", ["free", 2])
 def test_gumbel_frequencies_are_the_softmax(query_dim, scramble):
     encoder = make(GumbelCoder(query_dim, scale=1.0, temperature=0.3), num_nodes=2)
     scramble(encoder)
@@ -151,7 +151,7 @@ def test_gumbel_frequencies_are_the_softmax(query_dim, scramble):
 
 
 def test_gumbel_evaluation_has_no_noise(scramble):
-    encoder = make(GumbelCoder()).eval()
+    encoder = make(GumbelCoder("free")).eval()
     scramble(encoder)
     logits = naive_logits(encoder.coder)
     best = torch.stack([part.argmax(dim=1) for part in by_position(logits)], dim=1)
@@ -162,7 +162,7 @@ def test_gumbel_evaluation_has_no_noise(scramble):
 
 
 def test_gumbel_soft_sees_the_mixture(scramble):
-    encoder = make(GumbelCoder(hard=False, temperature=0.5))
+    encoder = make(GumbelCoder("free", hard=False, temperature=0.5))
     scramble(encoder)
     encoding = encoder.encode()
     weights = encoding.selection.probabilities()
@@ -174,7 +174,7 @@ def test_gumbel_soft_sees_the_mixture(scramble):
 
 
 def test_gumbel_hard_shows_codewords(scramble):
-    encoder = make(GumbelCoder())
+    encoder = make(GumbelCoder("free"))
     scramble(encoder)
     encoding = encoder.encode()
     assert isinstance(encoding.selection, LogitSelection)
@@ -253,16 +253,16 @@ def test_norm_of_one_row_uses_what_it_knows():
 
 
 @pytest.mark.parametrize("normalize", ["batch", "affine"])
-@pytest.mark.parametrize("query_dim", [None, 3])
+@pytest.mark.parametrize("query_dim", ["free", 3])
 def test_normalised_logits_are_standard(normalize, query_dim, scramble):
     encoder = make(SoftmaxCoder(query_dim, normalize=normalize, scale=1.0))
     with torch.no_grad():
-        table = encoder.coder.logits if query_dim is None else encoder.coder.query
+        table = encoder.coder.logits if query_dim == "free" else encoder.coder.query
         table.normal_(3.0, 5.0)
     scores = encoder.encode().selection.scores()
     for position, size in enumerate(SIZES):
         real = scores[:, position, :size]
-        if query_dim is not None:
+        if query_dim != "free":
             real = real[:, 1:]  # key 0 starts at zero, and so do its logits
         torch.testing.assert_close(
             real.mean(dim=0), torch.zeros(real.size(1)), atol=1e-4, rtol=0
@@ -300,7 +300,7 @@ def test_threshold_needs_two_choices():
 
 
 def test_a_coder_serves_one_encoder():
-    coder = SoftmaxCoder()
+    coder = SoftmaxCoder("free")
     with pytest.raises(ValueError, match="no sizes yet"):
         coder.reset_parameters()
     make(coder)

@@ -134,7 +134,7 @@ def test_gcn_agrees_over_all_forms(adj: sparse.csr_array) -> None:
 def test_results_share_no_memory(convert: Callable[..., object]) -> None:
     adj = build_adjacency(np.array([[0, 1], [1, 2]]), 3)
     form = convert(adj)
-    values = form.values() if isinstance(form, Tensor) else form[1]  # type: ignore
+    values = form.values() if isinstance(form, Tensor) else form[1]
     values.fill_(9.0)
     assert set(adj.data.tolist()) == {1.0}
 
@@ -145,7 +145,7 @@ def test_results_share_no_memory(convert: Callable[..., object]) -> None:
 def test_other_sparse_formats(make: Callable[..., object]) -> None:
     dense = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 0]], dtype=np.float64)
     adj = make(dense)
-    assert to_torch_csr(adj).to_dense().tolist() == dense.tolist()  # type: ignore
+    assert to_torch_csr(adj).to_dense().tolist() == dense.tolist()
     assert to_torch_csr(adj).dtype == torch.float64  # type: ignore[arg-type]
     np.testing.assert_allclose(
         gcn_norm(adj).toarray(),  # type: ignore[arg-type]

@@ -185,7 +185,8 @@ def check_fault(path: Path, text: str) -> None:
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
-    assert ";" in message and message.endswith(".")  # a remedy ends the sentence
+    assert ";" in message
+    assert message.endswith(".")
     assert ". " not in message
 
 

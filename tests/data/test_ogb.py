@@ -219,7 +219,8 @@ class TestDownload:
         with pytest.raises(FileNotFoundError) as caught:
             load_graph("ogbn-arxiv", tmp_path)
         message = str(caught.value)
-        assert "no route" in message and "\n" not in message
+        assert "no route" in message
+        assert "\n" not in message
         assert str(tmp_path / "ogbn_arxiv") in message
         assert os.listdir(tmp_path) == []
 

@@ -27,7 +27,7 @@ def make(coder=None, size=SIZES, num_nodes=23, dim=8):
         dim,
         num_codebooks=4,
         codebook_size=size,
-        coder=coder or SoftmaxCoder(),
+        coder=coder or SoftmaxCoder("free"),
     )
 
 
@@ -163,7 +163,7 @@ def test_pretrained_errors():
         PretrainedDistillation(torch.zeros(23, 4))(make().encode())
 
 
-@pytest.mark.parametrize("query_dim", [None, 2])
+@pytest.mark.parametrize("query_dim", ["free", 2])
 @pytest.mark.parametrize("size", [4, SIZES], ids=["uniform", "ragged"])
 def test_auto_encoding_by_hand(query_dim, size, scramble):
     encoder = make(SoftmaxCoder(query_dim), size)
@@ -217,10 +217,10 @@ def test_auto_encoding_errors():
 @pytest.mark.parametrize(
     "coder",
     [
-        SoftmaxCoder(temperature=0.5),
+        SoftmaxCoder("free", temperature=0.5),
         SoftmaxCoder(2),
-        GumbelCoder(),
-        GumbelCoder(hard=False),
+        GumbelCoder("free"),
+        GumbelCoder("free", hard=False),
         ThresholdCoder(),
     ],
     ids=repr,
@@ -242,7 +242,7 @@ def test_entropy_by_hand(coder, scramble):
 
 
 def test_entropy_of_a_corner_has_a_finite_gradient():
-    encoder = make(SoftmaxCoder(scale=1.0))
+    encoder = make(SoftmaxCoder("free", scale=1.0))
     with torch.no_grad():
         encoder.coder.logits.mul_(0.0)
         encoder.coder.logits[:, ::2] = 1e4  # chances of exactly zero and one

@@ -113,7 +113,7 @@ def test_state_and_pickle(scramble):
     file.seek(0)
     other = make().eval()
     other.load_state_dict(torch.load(file, weights_only=True))
-    for copied in (other, pickle.loads(pickle.dumps(encoder))):  # noqa: S301
+    for copied in (other, pickle.loads(pickle.dumps(encoder))):
         for name, x in encoder().items():
             assert torch.equal(copied()[name], x)
 
