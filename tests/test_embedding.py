@@ -65,7 +65,11 @@ def test_inference_bytes(composer, floats):
         (GumbelCoder("free"), 100 * 32, 32 + 4 + 32 * 4),
         (SoftmaxCoder(2), 100 * 8 + 32 * 2, 32 + 4 + 32 * 4),
         (SoftmaxCoder("free", normalize="batch"), 100 * 32, 32 + 4 + 32 * 4 + 64 * 4),
-        (SoftmaxCoder("free", normalize="affine"), 100 * 32 + 64, 32 + 4 + 32 * 4 + 64 * 4),
+        (
+            SoftmaxCoder("free", normalize="affine"),
+            100 * 32 + 64,
+            32 + 4 + 32 * 4 + 64 * 4,
+        ),
         (VQCoder(), 100 * 16, 32),
         (FixedCoder(), 0, 32 + 100 * 2),
     ],
@@ -236,7 +240,9 @@ def test_smallest(coder, composer, num_nodes):
     assert encoder.code_table().nbytes == num_nodes
 
 
-@pytest.mark.parametrize("coder", [SoftmaxCoder("free"), "vq", "fixed", SoftmaxCoder(1)], ids=repr)
+@pytest.mark.parametrize(
+    "coder", [SoftmaxCoder("free"), "vq", "fixed", SoftmaxCoder(1)], ids=repr
+)
 def test_largest_alphabet(coder):
     encoder = make(coder, num_nodes=5, dim=2, num_codebooks=2, codebook_size=65536)
     with torch.no_grad():
@@ -253,7 +259,9 @@ def test_largest_alphabet(coder):
 
 
 def test_batch_norms_of_one_node():
-    encoder = make(SoftmaxCoder("free", normalize="batch"), SumComposer(norm="batch"), 1)
+    encoder = make(
+        SoftmaxCoder("free", normalize="batch"), SumComposer(norm="batch"), 1
+    )
     encoder().sum().backward()
     assert torch.isfinite(encoder.coder.logits.grad).all()
 
@@ -298,6 +306,6 @@ def test_repr_says_how_to_make_it():
         "composer=SumComposer(norm='batch'), coder=SoftmaxCoder(query_dim=2), "
         "code_dropout=0.1)"
     )
-    again = eval(repr(encoder))
+    again = eval(repr(encoder))  # noqa: S307
     assert repr(again) == repr(encoder)
     assert isinstance(encoder.export(), PackedEmbedding)

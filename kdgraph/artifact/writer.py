@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from kdgraph.artifact._json import short
-from kdgraph.artifact._replace import check_target, naming, replacing
+from kdgraph.artifact._target import check_target, naming
 from kdgraph.artifact.contents import CODES, GNN_PREFIX, check_contents
 from kdgraph.artifact.fields import Fields
 from kdgraph.artifact.layout import Layout
@@ -22,6 +22,7 @@ from kdgraph.artifact.verify import (
     check_finite,
     signed,
 )
+from kdgraph.atomic import replacing
 from kdgraph.codes import CodeTable
 from kdgraph.composers import COMPOSERS, Composer
 from kdgraph.version import __version__

@@ -52,7 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"the output cannot be written: {error.strerror}", FAILED)
 
 
-def _dispatch(argv: Sequence[str] | None) -> int:
+def build_parser() -> Parser:
+    """The parser of all commands."""
     parser = Parser(
         prog="kdgraph",
         description="Compact node embeddings by learned discrete codes.",
@@ -62,7 +63,11 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add_parser(commands)
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def _dispatch(argv: Sequence[str] | None) -> int:
+    arguments = build_parser().parse_args(argv)
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:

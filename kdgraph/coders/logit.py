@@ -56,8 +56,8 @@ class LogitCoder(Coder):
             isinstance(query_dim, int) and query_dim >= 1
         ):
             raise ValueError(
-                f"{name} expects query_dim as 'auto', 'free' or a number of at least 1, "
-                f"got {query_dim!r}"
+                f"{name} expects query_dim as 'auto', 'free' or a number of at least "
+                f"1, got {query_dim!r}"
             )
         if not temperature > 0 or not scale > 0:
             raise ValueError(

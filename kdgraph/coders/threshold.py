@@ -70,7 +70,7 @@ class ThresholdCoder(Coder):
         if any(size != 2 for size in self.codebook_sizes):
             raise ValueError(
                 "ThresholdCoder makes binary codes and needs codebook_size=2, got "
-                f"{self.codebook_sizes}; use SoftmaxCoder for larger alphabets"
+                f"{max(self.codebook_sizes)}; use SoftmaxCoder for larger alphabets"
             )
         positions = len(self.codebook_sizes)
         self.logits = nn.Parameter(torch.empty(self.num_nodes, positions))

@@ -59,8 +59,8 @@ class Selection:
     def _attach(
         self,
         vectors: Tensor,
-        codebooks: Codebooks,
-        scale: Tensor | None,
+        codebooks: Codebooks,  # noqa: ARG002
+        scale: Tensor | None,  # noqa: ARG002
     ) -> Tensor:
         """Make the gradient of ``vectors`` reach what chose the codes."""
         return vectors

@@ -74,8 +74,11 @@ def _with_sizes(config: TrainConfig) -> TrainConfig:
         table = CodeTable.from_file(config.codes)
         positions, size = positions or table.num_codebooks, size or table.codebook_sizes
     if positions is None:
-        positions = len(size) if isinstance(size, tuple) else default_codebooks(config.dim)
-    size = size or DEFAULT_CODEBOOK_SIZE
+        positions = (
+            len(size) if isinstance(size, tuple) else default_codebooks(config.dim)
+        )
+    if size is None:
+        size = 2 if config.coder == "threshold" else DEFAULT_CODEBOOK_SIZE
     query_dim = config.query_dim
     if query_dim is None:
         query_dim = default_query_dim(size)

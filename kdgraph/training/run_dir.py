@@ -6,10 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from kdgraph.atomic import remove_leftovers
 from kdgraph.training._lock import acquire
 from kdgraph.training.checkpoint import (
     load_checkpoint,
-    remove_leftovers,
     save_checkpoint,
     write_json,
 )

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from kdgraph.atomic import remove_leftovers, replacing
 from kdgraph.training.checkpoint import (
     load_checkpoint,
-    remove_leftovers,
-    replacing,
     save_checkpoint,
     write_json,
 )

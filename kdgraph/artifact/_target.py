@@ -1,13 +1,11 @@
-"""Replacing a file: by all of the new content or not at all."""
+"""Checks of where an artifact goes, before the work of making it."""
 
-import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedWriter
+from pathlib import Path
 
 
 @contextmanager
@@ -29,7 +27,7 @@ def naming(name: str) -> Iterator[None]:
         raise ValueError(f"artifact {name} cannot be written: {error}") from None
 
 
-def check_target(name: str) -> str:
+def check_target(name: str) -> Path:
     """Check that a file could be written, before the work of making its content.
 
     Returns:
@@ -38,15 +36,14 @@ def check_target(name: str) -> str:
     Raises:
         OSError: No folder to write to, or something in the way.
     """
-    target = os.path.realpath(name)
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
+    target = Path(name).resolve()
+    if not target.parent.is_dir():
         raise FileNotFoundError(
-            errno.ENOENT, f"the folder {folder} does not exist; create it first"
+            errno.ENOENT, f"the folder {target.parent} does not exist; create it first"
         )
-    if not os.path.exists(target):
+    if not target.exists():
         return target
-    mode = os.stat(target).st_mode
+    mode = target.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder; name a file in it")
     if not stat.S_ISREG(mode):
@@ -55,34 +52,3 @@ def check_target(name: str) -> str:
         # Renaming over it would succeed all the same.
         raise PermissionError(errno.EACCES, "it exists and is write-protected")
     return target
-
-
-@contextmanager
-def replacing(target: str) -> Iterator[BufferedWriter]:
-    """Write beside a file, and rename over it once everything is on disk.
-
-    Whatever goes wrong, nothing new stays and an older file is untouched.
-    """
-    folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".kdgraph-{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(folder)
-
-
-def _sync_folder(folder: str) -> None:
-    """Make the renaming durable, where the system knows how."""
-    with contextlib.suppress(OSError):
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(number)
-        finally:
-            os.close(number)
