@@ -38,7 +38,7 @@ class Runner:
         graph: Graph,
         config: TrainConfig,
         *,
-        save: Path | None = None,
+        save: str | Path | None = None,
         device: torch.device | None = None,
         checkpoint_seconds: float = 15.0,
     ) -> None:
@@ -49,7 +49,7 @@ class Runner:
         self.graph = graph
         self.config = resolve_config(config, graph)
         check_sizes(self.config, graph.num_nodes, graph.num_classes)
-        self.save = save
+        self.save = None if save is None else Path(save)
         self.device = device or torch.device("cpu")
         self.checkpoint_seconds = checkpoint_seconds
 
