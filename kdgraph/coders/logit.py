@@ -15,10 +15,12 @@ from kdgraph.ops import at_least_float32, code_bits, pad_positions, position_off
 
 Normalize = Literal["batch", "affine"] | None
 
-HEAD_START = 0.03
-"""What the logit of choice 0 is ahead by in a cold start."""
-SPREAD = 0.01
-"""How far apart nodes are in a logit: about 2 % of them start elsewhere, for K = 2."""
+HEAD_START = 0.3
+"""What the logit of choice 0 is ahead by in a cold start: more than one step of Adam
+moves it at a rate of 0.01, so that jitter without a gradient behind it changes nothing."""
+SPREAD = 0.1
+"""How far apart nodes are in a logit: some start elsewhere, or the vectors would all be
+zero and a ReLU behind them dead."""
 
 
 class LogitCoder(Coder):
@@ -32,7 +34,7 @@ class LogitCoder(Coder):
     :math:`\sum_j K_j`.
 
     Cold start: without normalisation choice 0, the null code, is a little ahead in
-    every logit. A step of Adam overturns it where there is a gradient; nodes that none
+    every logit. Two steps of Adam overturn it where there is a gradient; nodes that none
     reaches stay there, instead of adding the noise of random codes to their neighbours.
 
     See :class:`SoftmaxCoder` and :class:`GumbelCoder` for the arguments.

@@ -46,7 +46,7 @@ class TrainConfig:
     lr: float = 0.01
     weight_decay: float | None = None
     coder_weight_decay: float | None = None
-    guidance_weight: float = 1.0
+    guidance_weight: float = 0.01
     guidance_mix: float = 0.5
     entropy_weight: float = 0.0
     epochs: int | None = None

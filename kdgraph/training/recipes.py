@@ -47,35 +47,38 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
         name: value for name, value in recipe.items() if getattr(config, name) is None
     }
     config = config.replace(**chosen)
-    return _with_sizes(config) if config.method == "kd" else config
+    if config.method != "kd":
+        return config
+    # Few labels say little about a node: half the digits do as well, or better.
+    return _with_sizes(config, 64 if recipe is _MANY else 32)
 
 
-DEFAULT_CODEBOOKS = 64
-"""Positions, where they divide the width."""
 DEFAULT_CODEBOOK_SIZE = 3
 """The null code and two directions: a ternary digit."""
 
 
-def default_codebooks(dim: int) -> int:
-    """As many positions as divide ``dim``, up to 64; ``dim`` where few do.
+def default_codebooks(dim: int, most: int = 64) -> int:
+    """As many positions as divide ``dim``, up to ``most``; ``dim`` where few do.
 
     Example:
         >>> [default_codebooks(dim) for dim in (128, 100, 32, 97)]
         [64, 50, 32, 97]
     """
-    best = max(d for d in range(1, DEFAULT_CODEBOOKS + 1) if dim % d == 0)
-    return best if best >= DEFAULT_CODEBOOKS // 4 else dim
+    best = max(d for d in range(1, most + 1) if dim % d == 0)
+    return best if best >= most // 4 else dim
 
 
-def _with_sizes(config: TrainConfig) -> TrainConfig:
-    """Fill in positions, choices and queries of codes."""
+def _with_sizes(config: TrainConfig, most: int) -> TrainConfig:
+    """Fill in positions, up to ``most``, choices and queries of codes."""
     positions, size = config.num_codebooks, config.codebook_size
     if config.coder == "fixed" and config.codes not in ("random", "compact"):
         table = CodeTable.from_file(config.codes)
         positions, size = positions or table.num_codebooks, size or table.codebook_sizes
     if positions is None:
         positions = (
-            len(size) if isinstance(size, tuple) else default_codebooks(config.dim)
+            len(size)
+            if isinstance(size, tuple)
+            else default_codebooks(config.dim, most)
         )
     if size is None:
         size = 2 if config.coder == "threshold" else DEFAULT_CODEBOOK_SIZE
