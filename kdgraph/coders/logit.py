@@ -17,10 +17,12 @@ Normalize = Literal["batch", "affine"] | None
 
 HEAD_START = 0.3
 """What the logit of choice 0 is ahead by in a cold start: more than one step of Adam
-moves it at a rate of 0.01, so that jitter without a gradient behind it changes nothing."""
+moves it at a rate of 0.01, so that jitter with no gradient behind it changes nothing.
+"""
 SPREAD = 0.1
 """How far apart nodes are in a logit: some start elsewhere, or the vectors would all be
-zero and a ReLU behind them dead."""
+zero and a ReLU behind them dead.
+"""
 
 
 class LogitCoder(Coder):
@@ -34,8 +36,9 @@ class LogitCoder(Coder):
     :math:`\sum_j K_j`.
 
     Cold start: without normalisation choice 0, the null code, is a little ahead in
-    every logit. Two steps of Adam overturn it where there is a gradient; nodes that none
-    reaches stay there, instead of adding the noise of random codes to their neighbours.
+    every logit. Two steps of Adam overturn it where there is a gradient; nodes that
+    none reaches stay there, instead of adding the noise of random codes to their
+    neighbours.
 
     See :class:`SoftmaxCoder` and :class:`GumbelCoder` for the arguments.
     """
