@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+
+from kdgraph.codes import CodeTable
+from kdgraph.ops import unpack
 
 
 @dataclass(frozen=True)
@@ -26,25 +28,30 @@ class CodeStats:
     dead_codewords: int
 
 
-def code_stats(
-    codes: Tensor, packed: Tensor, codebook_sizes: tuple[int, ...]
-) -> CodeStats:
-    """Count.
+def code_stats(table: CodeTable) -> CodeStats:
+    """Count, a chunk of nodes at a time.
 
     Args:
-        codes: ``[N, D]``.
-        packed: The same codes packed, ``[N, row_bytes]``: equal rows are equal codes.
-        codebook_sizes: The alphabet of each position.
+        table: The codes of all nodes.
     """
+    sizes = table.codebook_sizes
+    counts = [torch.zeros(size, dtype=torch.int64) for size in sizes]
+    for start in range(0, table.num_nodes, _CHUNK):
+        codes = unpack(table.packed[start : start + _CHUNK], sizes).cpu()
+        for position, size in enumerate(sizes):
+            counts[position] += torch.bincount(codes[:, position], minlength=size)
     usage, perplexity, dead = [], [], 0
-    for position, size in enumerate(codebook_sizes):
-        counts = torch.bincount(codes[:, position], minlength=size).double()
-        used = int((counts > 0).sum())
-        share = counts[counts > 0] / counts.sum()
-        usage.append(used / size)
+    for total, size in zip(counts, sizes, strict=True):
+        used = total[total > 0].double()
+        share = used / used.sum()
+        usage.append(used.numel() / size)
         perplexity.append(float(torch.exp2(-(share * share.log2()).sum())))
-        dead += size - used
-    unique = torch.unique(packed, dim=0).size(0)
+        dead += size - used.numel()
+    unique = torch.unique(table.packed, dim=0).size(0)  # equal rows are equal codes
     return CodeStats(
-        tuple(usage), tuple(perplexity), unique, unique / packed.size(0), dead
+        tuple(usage), tuple(perplexity), unique, unique / table.num_nodes, dead
     )
+
+
+_CHUNK = 1 << 20
+"""Nodes counted at once."""

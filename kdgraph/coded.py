@@ -39,6 +39,10 @@ class CodedEncoder(Encoder):
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         """Codes ``[B, D]`` of flat ids in range."""
 
+    def _row_elements(self) -> int:
+        """Numbers that reading the codes of one node forms at once."""
+        return self.num_codebooks
+
     @torch.no_grad()
     def codes(self, n_id: Tensor | None = None) -> Tensor:
         """The codes of nodes as they would be exported.
@@ -66,8 +70,7 @@ class CodedEncoder(Encoder):
 
     def code_stats(self) -> CodeStats:
         """Usage, perplexity, unique codes and dead codewords over all nodes."""
-        packed = self.code_table().packed
-        return code_stats(self.codes(), packed, self.codebook_sizes)
+        return code_stats(self.code_table())
 
     def inference_bytes(self) -> int:
         r"""Exact bytes as stored: packed codes, codebooks and composer.
@@ -133,7 +136,7 @@ class CodedEncoder(Encoder):
     @torch.no_grad()
     def _code_chunks(self) -> Iterator[Tensor]:
         """Codes of all nodes, as many rows at once as keep the logits small."""
-        rows = max(1, _CHUNK_ELEMENTS // sum(self.codebook_sizes))
+        rows = max(1, _CHUNK_ELEMENTS // self._row_elements())
         device = self.composer.weight.device
         for start in range(0, self.num_nodes, rows):
             stop = min(start + rows, self.num_nodes)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.coded import CodedEncoder
 from kdgraph.coders import CODERS, Coder, FixedCoder
@@ -96,6 +97,12 @@ class KDEmbedding(CodedEncoder):
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         codes: Tensor = self.coder(n_id, self.composer.codebooks).codes
         return codes
+
+    @override
+    def _row_elements(self) -> int:
+        if isinstance(self.coder, FixedCoder):
+            return super()._row_elements()
+        return sum(self.codebook_sizes)  # a score per choice
 
     def _sizes(
         self, num_codebooks: int | None, codebook_size: int | Sequence[int] | None

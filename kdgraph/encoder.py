@@ -136,7 +136,8 @@ class Encoder(nn.Module, ABC):
             return
         if n_id.device.type != "cpu" and not os.environ.get("KDGRAPH_DEBUG"):
             return
-        lowest, highest = (int(bound) for bound in torch.aminmax(n_id))
+        # Not every integer type can be compared: uint64 cannot.
+        lowest, highest = (int(bound) for bound in torch.aminmax(n_id.long()))
         if lowest < 0 or highest >= self.num_nodes:
             raise IndexError(
                 f"{name} expects node ids in [0, {self.num_nodes}), got ids from "

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.artifact import check_code_range, may_exceed, read_artifact, write_artifact
 from kdgraph.coded import CodedEncoder
@@ -54,13 +55,16 @@ class PackedEmbedding(CodedEncoder):
                 f"composer for K = {composer.codebook_sizes}"
             )
         self.register_buffer("packed", table.packed)
-        self.composer = (
-            copy.deepcopy(composer).requires_grad_(requires_grad=False).eval()
-        )
+        self.composer = copy.deepcopy(composer).freeze()
         self.eval()
 
     def reset_parameters(self) -> None:
         """Nothing is learned here, so nothing is drawn."""
+
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation, whatever the model around it does: this is frozen."""
+        return super().train(mode=False)
 
     def save(
         self,
@@ -129,7 +133,8 @@ class PackedEmbedding(CodedEncoder):
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         codes = unpack_nodes(self.packed, n_id, self.codebook_sizes)
-        if self._unverified and not torch.compiler.is_compiling():
+        on_cpu = codes.device.type == "cpu"
+        if self._unverified and on_cpu and not torch.compiler.is_compiling():
             # A code above its alphabet would read the codeword of another position.
             check_code_range(codes, self.codebook_sizes)
         return codes

@@ -149,5 +149,5 @@ def test_mini_batches_take_global_ids(adjacency):
         x = encoder(batch.n_id)
         assert x.shape == (batch.num_nodes, 8)
         model(x, batch.edge_index).sum().backward()
-        touched = encoder.coder.logits.grad.any(dim=1).nonzero().flatten()
+        touched = encoder.coder.query.grad.any(dim=1).nonzero().flatten()
         assert set(touched.tolist()) <= set(batch.n_id.tolist())

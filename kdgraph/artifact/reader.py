@@ -101,7 +101,7 @@ class Artifact:
         return self.header_bytes + self.inference_bytes + self.gnn_bytes
 
 
-def read_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Artifact:
+def read_artifact(path: str | os.PathLike[str], *, verify: bool = True) -> Artifact:
     """Open an artifact: check it, read what is small, map the codes.
 
     Header, lengths, element types, shapes and the checksum of everything but the codes
@@ -114,7 +114,8 @@ def read_artifact(path: str | os.PathLike[str], *, verify: bool = False) -> Arti
     Args:
         path: The file.
         verify: Also read all codes once, in pieces, to check their checksum and that
-            none is above its alphabet. (default: ``False``)
+            none is above its alphabet. Without it codes above their alphabet would read
+            codewords of another position. (default: ``True``)
 
     Raises:
         ValueError: Not a file, not readable, or not a sound artifact; one sentence

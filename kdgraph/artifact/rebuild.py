@@ -61,7 +61,7 @@ def rebuild_composer(fields: Fields, tensors: dict[str, Tensor]) -> Composer:
         composer = _build(fields, "cpu")
     # Not strict: what is not stored are counters, which decoding does not read.
     composer.load_state_dict(tensors, strict=False, assign=True)
-    return composer.requires_grad_(requires_grad=False).eval()
+    return composer.freeze()
 
 
 def _build(fields: Fields, device: str) -> Composer:

@@ -61,7 +61,7 @@ class LabelPropagation:
         known = train_idx.cpu().numpy()
         labels = y[train_idx].cpu().numpy()
         if labels.ndim == 1:
-            seeds[known, labels] = 1.0
+            seeds[known[labels >= 0], labels[labels >= 0]] = 1.0
         else:
             seeds[known] = labels
         scores = seeds

@@ -76,7 +76,7 @@ def _dispatch(argv: Sequence[str] | None) -> int:
         return _fail(f"interrupted{hint}", INTERRUPTED)
     except BrokenPipeError:
         raise
-    except (ValueError, TypeError, IndexError, OSError) as error:
+    except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
         return _fail(_sentence(error), USER_ERROR)
     except FloatingPointError as error:
         return _fail(_sentence(error), FAILED)

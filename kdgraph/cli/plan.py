@@ -41,7 +41,8 @@ def add_parser(commands: Any) -> None:
         "--num-codebooks",
         type=int,
         metavar="D",
-        help="positions of a code; divides C (default: what kdgraph train takes)",
+        help="positions of a code; divides C (default: what kdgraph train takes where "
+        "labels are many)",
     )
     parser.add_argument(
         "--codebook-size",
@@ -54,8 +55,7 @@ def add_parser(commands: Any) -> None:
         "--query-dim",
         type=int,
         metavar="R",
-        help="numbers trained per node and position (default: what kdgraph train "
-        "takes)",
+        help="numbers trained per node and position (default: one per bit)",
     )
     parser.add_argument(
         "--rank",
@@ -75,7 +75,9 @@ def run(arguments: argparse.Namespace) -> None:
         dim,
         num_codebooks=_num_codebooks(arguments),
         codebook_size=size,
-        query_dim=arguments.query_dim or default_query_dim(size),
+        query_dim=default_query_dim(size)
+        if arguments.query_dim is None
+        else arguments.query_dim,
         rank=arguments.rank,
     )
     edges = arguments.num_edges

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import override
@@ -41,14 +42,16 @@ class FixedCoder(Coder):
 
     packed: Tensor
 
-    def __init__(self, codes: str | Path | Tensor | CodeTable = "random") -> None:
+    def __init__(
+        self, codes: str | Path | Tensor | np.ndarray | CodeTable = "random"
+    ) -> None:
         super().__init__()
         self.table: CodeTable | None = None
         self.source = ""
         if isinstance(codes, CodeTable):
             self.table = codes
-        elif isinstance(codes, Tensor):
-            self.table = CodeTable.from_codes(codes)
+        elif isinstance(codes, Tensor | np.ndarray):
+            self.table = CodeTable.from_codes(torch.as_tensor(codes))
         elif isinstance(codes, str) and codes in _GENERATED:
             self.source = codes
         elif isinstance(codes, str | Path):

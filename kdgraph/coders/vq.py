@@ -35,6 +35,9 @@ class VQCoder(Coder):
 
     squared over the query and averaged over the batch.
 
+    Codewords learn from that penalty alone: add ``encoder.encode(n_id).penalty`` to the
+    loss, and call ``after_epoch`` for the restarts.
+
     Args:
         centroid_weight: :math:`\alpha`. (default: ``1.0``)
         commitment_weight: :math:`\beta`. (default: ``0.25``)

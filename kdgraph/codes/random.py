@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,6 +92,8 @@ def expand_sizes(
         raise TypeError(f"num_codebooks is an integer, got {num_codebooks!r}")
     if num_codebooks < 1:
         raise ValueError(f"num_codebooks is at least 1, got {num_codebooks}")
+    if isinstance(codebook_size, np.ndarray):
+        codebook_size = codebook_size.tolist()
     if isinstance(codebook_size, Sequence):
         sizes = check_codebook_sizes(codebook_size)
         if len(sizes) != num_codebooks:

@@ -1,6 +1,7 @@
 """Composer: from the codewords a node chose to its vector."""
 
 from abc import abstractmethod
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,8 @@ class Composer(Strategy):
         """All codewords on one axis, with the sizes that address them."""
         self._require_bound()
         weight: Tensor = self.weight
-        if self.null_code:
+        if self.null_code and weight.requires_grad:
+            # Frozen, the rows are zero for good: see freeze().
             weight = weight.index_fill(0, self.offsets, 0.0)
         return Codebooks(weight, self.offsets, self.codebook_sizes)
 
@@ -117,6 +119,13 @@ class Composer(Strategy):
         self._check_codes(codes)
         vectors = self._compose(Selection(codes.reshape(-1, codes.size(-1)).long()))
         return vectors.reshape(*codes.shape[:-1], self.embedding_dim)
+
+    @torch.no_grad()
+    def freeze(self) -> Self:
+        """Stop learning for good: evaluation, no gradients, null codes at zero."""
+        if self.null_code:
+            self.weight.index_fill_(0, self.offsets, 0.0)
+        return self.requires_grad_(requires_grad=False).eval()
 
     def stored_tensors(self) -> dict[str, Tensor]:
         """What an artifact keeps: all that decoding reads, and no counters."""

@@ -1,7 +1,9 @@
 """PretrainedDistillation: a teacher that was trained before."""
 
+from typing import Self
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
 from kdgraph.baselines import FullEmbedding
@@ -55,6 +57,13 @@ class PretrainedDistillation(Guidance):
         if self.auto_encoding is not None:
             self.auto_encoding.reset_parameters()
 
+    @override
+    def train(self, mode: bool = True) -> Self:
+        """Train the auto-encoder; the teacher stays in evaluation."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
     def set_progress(self, step: int) -> None:
         """Move the weight along its schedule."""
         self._weight = self.weight(step)
@@ -92,7 +101,7 @@ def _frozen(teacher: Tensor | Encoder, owner: str) -> Encoder:
             f"{owner} expects a teacher of finite vectors [N, C], got shape "
             f"{tuple(teacher.shape)}"
         )
-    table = FullEmbedding(teacher.size(0), teacher.size(1)).to(teacher.dtype)
-    with torch.no_grad():
-        table.weight.copy_(teacher)
+    with torch.device("meta"):
+        table = FullEmbedding(teacher.size(0), teacher.size(1))
+    table.weight = nn.Parameter(teacher.detach().clone())
     return table.export()

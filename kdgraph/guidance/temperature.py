@@ -3,10 +3,10 @@
 from torch import Tensor
 from typing_extensions import override
 
-from kdgraph.coders import Coder
 from kdgraph.encoder import Encoding
 from kdgraph.guidance.base import Guidance
 from kdgraph.guidance.schedules import Schedule
+from kdgraph.strategy import Strategy
 
 
 class TemperatureSchedule(Guidance):
@@ -29,7 +29,7 @@ class TemperatureSchedule(Guidance):
         0.25
     """
 
-    def __init__(self, coder: Coder, schedule: Schedule) -> None:
+    def __init__(self, coder: Strategy, schedule: Schedule) -> None:
         super().__init__()
         temperature = getattr(coder, "temperature", None)
         if not isinstance(temperature, Tensor):

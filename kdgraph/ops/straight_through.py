@@ -17,6 +17,9 @@ from torch import Tensor
 CHUNK_ELEMENTS = 4 * 1024 * 1024
 
 
+NARROW_QUERY = 16
+"""Numbers per position up to which logits are summed term by term."""
+
 SHORT_ALPHABET = 16
 """Choices up to which the softmax runs along the first axis."""
 
@@ -160,7 +163,14 @@ def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     Returns:
         Logits ``[B, D, K]``.
     """
-    return torch.einsum("bdr,dkr->bdk", query, keys) + bias
+    if query.size(-1) > NARROW_QUERY:
+        return torch.einsum("bdr,dkr->bdk", query, keys) + bias
+    # Term by term: a matrix product sums in an order that depends on how many rows it
+    # is given, and a near tie would then fall one way in a batch and another in export.
+    logits = bias
+    for term in range(query.size(-1)):
+        logits = logits + query[..., term, None] * keys[..., term]
+    return logits.expand(query.size(0), -1, -1)
 
 
 def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:

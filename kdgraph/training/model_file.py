@@ -95,12 +95,16 @@ def load_classifier(path: str | os.PathLike[str]) -> tuple[PackedEmbedding, nn.M
         )
     try:
         config = TrainConfig.from_dict(metadata["config"])
+        if (config.num_layers or 0) > len(artifact.gnn):
+            raise ValueError(
+                f"{config.num_layers} layers, but {len(artifact.gnn)} tensors"
+            )
         # Without memory until the weights turn out to fit, whatever sizes are named.
         with without_memory("its network"):
             gnn = build_gnn(config, metadata["num_classes"])
         gnn.load_state_dict(artifact.gnn, assign=True)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:200]
         raise ValueError(
             f"{path} holds a network that cannot be rebuilt: {reason}"
         ) from error

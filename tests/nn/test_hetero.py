@@ -147,7 +147,7 @@ def train_and_check(encoder, model, data):
     scores = model(encoder({"paper": None, "author": None}), data.edge_index_dict)
     assert scores["paper"].shape == (10, 3)
     (scores["paper"].sum() + scores["author"].sum()).backward()
-    assert encoder["paper"].coder.logits.grad.any()
+    assert encoder["paper"].coder.query.grad.any()
     assert encoder["author"].coder.query.grad.any()
 
 
