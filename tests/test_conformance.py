@@ -159,8 +159,9 @@ def test_reading_codes_in_training_is_evaluation(encoder):
     if not isinstance(encoder, CodedEncoder):
         pytest.skip("no codes")
     before = copy.deepcopy(encoder)
+    modes = [module.training for module in encoder.modules()]
     codes = encoder.codes(N_ID)
-    assert all(module.training for module in encoder.modules())
+    assert [module.training for module in encoder.modules()] == modes
     assert states_equal(before, encoder)
     assert torch.equal(codes, encoder.eval().encode(N_ID).selection.codes)
     for position, size in enumerate(encoder.codebook_sizes):
