@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from kdgraph.codes import CodeTable
+from kdgraph.codes.table import CHUNK_ROWS
 from kdgraph.ops import unpack
 
 
@@ -36,8 +37,8 @@ def code_stats(table: CodeTable) -> CodeStats:
     """
     sizes = table.codebook_sizes
     counts = [torch.zeros(size, dtype=torch.int64) for size in sizes]
-    for start in range(0, table.num_nodes, _CHUNK):
-        codes = unpack(table.packed[start : start + _CHUNK], sizes).cpu()
+    for start in range(0, table.num_nodes, CHUNK_ROWS):
+        codes = unpack(table.packed[start : start + CHUNK_ROWS], sizes).cpu()
         for position, size in enumerate(sizes):
             counts[position] += torch.bincount(codes[:, position], minlength=size)
     usage, perplexity, dead = [], [], 0
@@ -51,7 +52,3 @@ def code_stats(table: CodeTable) -> CodeStats:
     return CodeStats(
         tuple(usage), tuple(perplexity), unique, unique / table.num_nodes, dead
     )
-
-
-_CHUNK = 1 << 20
-"""Nodes counted at once."""

@@ -88,8 +88,9 @@ class KDEmbedding(CodedEncoder):
         return PackedEmbedding(self.code_table(), self.composer)
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
-        selection = self.coder(n_id, self.composer.codebooks)
-        penalty = self.coder.penalty(selection, self.composer.codebooks)
+        codebooks = self.composer.codebooks
+        selection = self.coder(n_id, codebooks)
+        penalty = self.coder.penalty(selection, codebooks)
         if self.training and self.code_dropout > 0:
             selection = selection.drop(self.code_dropout)
         return Encoding(self.composer(selection), penalty, selection)
@@ -100,9 +101,7 @@ class KDEmbedding(CodedEncoder):
 
     @override
     def _row_elements(self) -> int:
-        if isinstance(self.coder, FixedCoder):
-            return super()._row_elements()
-        return sum(self.codebook_sizes)  # a score per choice
+        return self.coder.row_elements
 
     def _sizes(
         self, num_codebooks: int | None, codebook_size: int | Sequence[int] | None

@@ -30,6 +30,11 @@ class Coder(Strategy):
         self._build(composer)
         self.reset_parameters()
 
+    @property
+    def row_elements(self) -> int:
+        """Numbers formed at once to choose the codes of a node: a score per choice."""
+        return sum(self.codebook_sizes)
+
     def forward(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         """Choose codes.
 

@@ -70,6 +70,12 @@ class FixedCoder(Coder):
             self._check_fit(self.table, num_nodes, codebook_sizes)
         super().bind(num_nodes, codebook_sizes, composer)
 
+    @property
+    @override
+    def row_elements(self) -> int:
+        """The codes themselves: nothing is scored."""
+        return len(self.codebook_sizes)
+
     def reset_parameters(self) -> None:
         """Draw random codes again; codes that were given stay."""
         self._require_bound()

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdgraph.codes.table import CodeTable, check_codebook_sizes
+from kdgraph.codes.table import CHUNK_ROWS, CodeTable, check_codebook_sizes
 from kdgraph.ops import pack
 
 
@@ -37,8 +37,8 @@ def random_codes(
     """
     sizes = expand_sizes(num_codebooks, codebook_size)
     parts = []
-    for start in range(0, num_nodes, _CHUNK):
-        rows = min(_CHUNK, num_nodes - start)
+    for start in range(0, num_nodes, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, num_nodes - start)
         columns = [torch.randint(size, (rows,), generator=generator) for size in sizes]
         parts.append(pack(torch.stack(columns, dim=1), sizes))
     return CodeTable(_joined(parts, num_nodes), sizes)
@@ -69,8 +69,8 @@ def compact_codes(
             f"has {combinations}; raise num_codebooks or codebook_size"
         )
     parts = []
-    for start in range(0, num_nodes, _CHUNK):
-        rest = torch.arange(start, min(start + _CHUNK, num_nodes))
+    for start in range(0, num_nodes, CHUNK_ROWS):
+        rest = torch.arange(start, min(start + CHUNK_ROWS, num_nodes))
         columns: list[Tensor] = []
         for size in reversed(sizes):
             columns.insert(0, rest % size)
@@ -103,9 +103,6 @@ def expand_sizes(
             )
         return sizes
     return check_codebook_sizes([codebook_size] * num_codebooks)
-
-
-_CHUNK = 1 << 20
 
 
 def _joined(parts: list[Tensor], num_nodes: int) -> Tensor:

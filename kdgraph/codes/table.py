@@ -9,7 +9,7 @@ from torch import Tensor
 
 from kdgraph.ops import MAX_CODEBOOK_SIZE, pack, row_bytes, unpack_nodes
 
-_CHUNK = 1 << 20
+CHUNK_ROWS = 1 << 20
 """Rows packed or unpacked at once, so that int64 codes of all nodes never coexist."""
 
 
@@ -97,7 +97,8 @@ class CodeTable:
                     f"got values from {low} to {high}"
                 )
         return cls(
-            torch.cat([pack(part, sizes) for part in torch.split(codes, _CHUNK)]), sizes
+            torch.cat([pack(part, sizes) for part in torch.split(codes, CHUNK_ROWS)]),
+            sizes,
         )
 
     @classmethod

@@ -33,7 +33,7 @@ def test_from_codes_and_back():
 def test_packing_in_chunks(monkeypatch):
     codes = torch.randint(9, (50, 3))
     whole = CodeTable.from_codes(codes, 9)
-    monkeypatch.setattr(table, "_CHUNK", 7)
+    monkeypatch.setattr(table, "CHUNK_ROWS", 7)
     assert torch.equal(CodeTable.from_codes(codes, 9).packed, whole.packed)
 
 
