@@ -6,7 +6,6 @@ import torch
 
 from kdgraph.codes import CodeTable
 from kdgraph.codes.table import CHUNK_ROWS
-from kdgraph.ops import unpack
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,8 @@ def code_stats(table: CodeTable) -> CodeStats:
     """
     sizes = table.codebook_sizes
     counts = [torch.zeros(size, dtype=torch.int64) for size in sizes]
-    for start in range(0, table.num_nodes, CHUNK_ROWS):
-        codes = unpack(table.packed[start : start + CHUNK_ROWS], sizes).cpu()
+    for rows in torch.split(torch.arange(table.num_nodes), CHUNK_ROWS):
+        codes = table.codes(rows.to(table.packed.device)).cpu()
         for position, size in enumerate(sizes):
             counts[position] += torch.bincount(codes[:, position], minlength=size)
     usage, perplexity, dead = [], [], 0
@@ -48,7 +47,8 @@ def code_stats(table: CodeTable) -> CodeStats:
         usage.append(used.numel() / size)
         perplexity.append(float(torch.exp2(-(share * share.log2()).sum())))
         dead += size - used.numel()
-    unique = torch.unique(table.packed, dim=0).size(0)  # equal rows are equal codes
+    # Equal rows are equal codes.
+    unique = torch.unique(table.explicit().packed, dim=0).size(0)
     return CodeStats(
         tuple(usage), tuple(perplexity), unique, unique / table.num_nodes, dead
     )

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from kdgraph.code_stats import CodeStats, code_stats
-from kdgraph.codes import CodeTable
+from kdgraph.codes import CodeTable, Prefix
+from kdgraph.codes.prefix import without_prefix
 from kdgraph.composers import Composer, LinearComposer
 from kdgraph.encoder import Encoder
 from kdgraph.ops import pack, position_offsets, row_bytes
@@ -34,6 +35,16 @@ class CodedEncoder(Encoder):
     def num_codebooks(self) -> int:
         """Number of positions D."""
         return len(self.codebook_sizes)
+
+    @property
+    @abstractmethod
+    def prefix(self) -> Prefix | None:
+        """What tells the first positions without stored codes, if anything does."""
+
+    @property
+    def packed_sizes(self) -> tuple[int, ...]:
+        """The alphabets of the positions whose codes are stored."""
+        return without_prefix(self.codebook_sizes, self.prefix)
 
     @abstractmethod
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
@@ -65,8 +76,10 @@ class CodedEncoder(Encoder):
 
     def code_table(self) -> CodeTable:
         """The codes of all nodes, packed chunk by chunk."""
-        parts = [pack(codes, self.codebook_sizes) for codes in self._code_chunks()]
-        return CodeTable(torch.cat(parts), self.codebook_sizes)
+        sizes = self.packed_sizes
+        told = self.num_codebooks - len(sizes)
+        parts = [pack(codes[:, told:], sizes) for codes in self._code_chunks()]
+        return CodeTable(torch.cat(parts), self.codebook_sizes, self.prefix)
 
     def code_stats(self) -> CodeStats:
         """Usage, perplexity, unique codes and dead codewords over all nodes."""
@@ -76,10 +89,12 @@ class CodedEncoder(Encoder):
         r"""Exact bytes as stored: packed codes, codebooks and composer.
 
         :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` for the codes, plus
-        the tensors of the composer.
+        the tensors of the composer. Of positions that a prefix tells, only its
+        boundaries are stored.
         """
-        codes = self.num_nodes * row_bytes(self.codebook_sizes)
-        return codes + self.composer.stored_bytes()
+        codes = self.num_nodes * row_bytes(self.packed_sizes)
+        boundaries = 0 if self.prefix is None else self.prefix.nbytes
+        return codes + boundaries + self.composer.stored_bytes()
 
     @torch.no_grad()
     def factors(self) -> tuple[Tensor, Tensor]:

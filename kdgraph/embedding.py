@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
 from torch import Tensor
 from typing_extensions import override
 
 from kdgraph.coded import CodedEncoder
 from kdgraph.coders import CODERS, Coder, FixedCoder
-from kdgraph.codes import expand_sizes
+from kdgraph.codes import Prefix, expand_sizes
 from kdgraph.composers import COMPOSERS, Composer
 from kdgraph.encoder import Encoding
+from kdgraph.ops import inverse_order
 from kdgraph.packed import PackedEmbedding
 from kdgraph.resolver import resolve
 
@@ -78,14 +81,31 @@ class KDEmbedding(CodedEncoder):
         self.composer.bind(sizes, self.embedding_dim)
         self.coder.bind(self.num_nodes, sizes, self.composer)
 
+    @property
+    @override
+    def prefix(self) -> Prefix | None:
+        """The prefix of codes that were given with one."""
+        return self.coder.prefix if isinstance(self.coder, FixedCoder) else None
+
     def reset_parameters(self) -> None:
         """Draw codes and codebooks anew."""
         self.composer.reset_parameters()
         self.coder.reset_parameters()
 
-    def export(self) -> PackedEmbedding:
-        """Freeze to packed codes and a copy of the composer: the same vectors."""
-        return PackedEmbedding(self.code_table(), self.composer)
+    def export(self, order: Tensor | np.ndarray | None = None) -> PackedEmbedding:
+        """Freeze to packed codes and a copy of the composer: the same vectors.
+
+        Args:
+            order: For an encoder of nodes that were put in another order, such as a
+                partition's, the original id of each, ``[N]``. What is exported then
+                takes original ids, for 4 bytes a node. (default: ``None``)
+
+        Raises:
+            TypeError: An order that is not of integers.
+            ValueError: Not an order of the nodes.
+        """
+        rows = None if order is None else inverse_order(torch.as_tensor(order))
+        return PackedEmbedding(self.code_table(), self.composer, rows)
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
         codebooks = self.composer.codebooks
@@ -93,7 +113,10 @@ class KDEmbedding(CodedEncoder):
         penalty = self.coder.penalty(selection, codebooks)
         if self.training and self.code_dropout > 0:
             selection = selection.drop(self.code_dropout)
-        return Encoding(self.composer(selection), penalty, selection)
+        x = self.composer(selection)
+        if self.training:
+            self.coder.watch(n_id, x, self.composer)
+        return Encoding(x, penalty, selection)
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         codes: Tensor = self.coder(n_id, self.composer.codebooks).codes

@@ -7,32 +7,39 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from typing_extensions import override
 
 from kdgraph.artifact import check_code_range, may_exceed, read_artifact, write_artifact
 from kdgraph.coded import CodedEncoder
-from kdgraph.codes import CodeTable
+from kdgraph.codes import CodeTable, Prefix
+from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer
 from kdgraph.encoder import Encoding
-from kdgraph.ops import Selection, unpack_nodes
+from kdgraph.ops import Selection, inverse_order
 
 
 class PackedEmbedding(CodedEncoder):
     r"""Frozen codes and a frozen composer: what is left of an encoder after training.
 
     It takes :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` bytes for the
-    codes and the tensors of the composer, in memory as in a file.
+    codes, in memory as in a file, and the tensors of the composer. Positions that the
+    table's prefix tells take none.
 
     Args:
         table: The packed codes.
         composer: A bound composer; it is copied.
+        rows: Which row of the table is whose, ``[N]``, where nodes were put in another
+            order and are asked for by their original ids: 4 bytes a node. Without it
+            row v is node v. (default: ``None``)
 
     Shapes:
         - **input:** ids of any shape, or ``None`` for all nodes
         - **output:** vectors ``[*n_id.shape, C]``, or ``[N, C]``
 
     Raises:
-        ValueError: Codes and composer that do not fit.
+        TypeError: Rows that are not integers.
+        ValueError: Codes and composer that do not fit, or rows that are no order of N.
 
     Example:
         >>> from kdgraph import KDEmbedding
@@ -45,18 +52,38 @@ class PackedEmbedding(CodedEncoder):
     """
 
     packed: Tensor
+    implicit: Prefix | None
+    rows: Tensor | None
     _unverified: bool = False
 
-    def __init__(self, table: CodeTable, composer: Composer) -> None:
+    def __init__(
+        self, table: CodeTable, composer: Composer, rows: Tensor | None = None
+    ) -> None:
         super().__init__(table.num_nodes, composer.embedding_dim)
         if table.codebook_sizes != composer.codebook_sizes:
             raise ValueError(
                 f"PackedEmbedding got codes with K = {table.codebook_sizes} and a "
                 f"composer for K = {composer.codebook_sizes}"
             )
+        if rows is not None:
+            if inverse_order(rows).numel() != table.num_nodes:
+                raise ValueError(
+                    f"PackedEmbedding got {table.num_nodes} nodes and rows of "
+                    f"{rows.numel()}"
+                )
+            narrow = table.num_nodes <= torch.iinfo(torch.int32).max
+            rows = rows.to(torch.int32 if narrow else torch.int64)
         self.register_buffer("packed", table.packed)
+        self.register_buffer("rows", rows)
+        self.implicit = copy.deepcopy(table.prefix)
         self.composer = copy.deepcopy(composer).freeze()
         self.eval()
+
+    @property
+    @override
+    def prefix(self) -> Prefix | None:
+        """The prefix that came with the codes."""
+        return self.implicit
 
     def reset_parameters(self) -> None:
         """Nothing is learned here, so nothing is drawn."""
@@ -104,8 +131,14 @@ class PackedEmbedding(CodedEncoder):
             >>> header < 4096, torch.equal(loaded(), encoder())
             (True, True)
         """
-        table = CodeTable(self.packed, self.codebook_sizes)
-        write_artifact(path, table, self.composer, gnn=gnn, metadata=metadata)
+        write_artifact(
+            path,
+            self.code_table(),
+            self.composer,
+            rows=self.rows,
+            gnn=gnn,
+            metadata=metadata,
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
@@ -127,12 +160,30 @@ class PackedEmbedding(CodedEncoder):
                 names the file and what is wrong.
         """
         artifact = read_artifact(path, verify=verify)
-        encoder = cls(artifact.table, artifact.composer)
-        encoder._unverified = not verify and may_exceed(artifact.codebook_sizes)
+        encoder = cls(artifact.table, artifact.composer, artifact.rows)
+        encoder._unverified = not verify and may_exceed(artifact.table.packed_sizes)
         return encoder
 
+    @override
+    def code_table(self) -> CodeTable:
+        """The codes as they are stored, row by row: no copy."""
+        return CodeTable(self.packed, self.codebook_sizes, self.prefix)
+
+    @override
+    def inference_bytes(self) -> int:
+        """Exact bytes as stored: packed codes, composer, and rows if there are any."""
+        rows = 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
+        return super().inference_bytes() + rows
+
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
-        codes = unpack_nodes(self.packed, n_id, self.codebook_sizes)
+        rows = n_id
+        if self.rows is not None:
+            rows = self.rows.long()
+            if n_id is not None:
+                # Not an index_select: compiled, that takes negative ids.
+                rows = functional.embedding(n_id, self.rows.unsqueeze(1)).squeeze(1)
+                rows = rows.long()
+        codes = read_codes(self.packed, rows, self.packed_sizes, self.prefix)
         on_cpu = codes.device.type == "cpu"
         if self._unverified and on_cpu and not torch.compiler.is_compiling():
             # A code above its alphabet would read the codeword of another position.

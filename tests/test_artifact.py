@@ -18,7 +18,8 @@ from torch import nn
 
 from kdgraph import KDEmbedding, PackedEmbedding
 from kdgraph.artifact import Artifact, read_artifact
-from kdgraph.codes import CodeTable, random_codes
+from kdgraph.coders import FixedCoder
+from kdgraph.codes import CodeTable, Prefix, random_codes
 from kdgraph.composers import ConcatComposer, MLPComposer, SumComposer
 
 Header = dict[str, Any]
@@ -530,6 +531,132 @@ def test_wrong_content(tmp_path: Path, sound: bytes) -> None:
     for value in (float("nan"), float("inf")):
         content = with_bytes(weight, struct.pack("<f", value))
         refuse(path, content, "'weight' has non-finite values")
+
+
+@pytest.fixture(scope="module")
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A file with int8 codebooks, codes told by a prefix, and original ids."""
+    path = tmp_path_factory.mktemp("narrow") / "a"
+    prefix = Prefix(torch.tensor([0, 4, 4, 11, 20]), (2, 2))
+    table = random_codes(20, 1, 5).prefixed(prefix)
+    composer = SumComposer(code_dim=3, storage="int8")
+    encoder = KDEmbedding(20, 6, coder=FixedCoder(table), composer=composer)
+    encoder.export(torch.arange(20).flip(0)).save(path)
+    return path.read_bytes()
+
+
+NARROW: dict[str, tuple[Callable[[Header], object], str]] = {
+    "no scale": (
+        rename("composer.weight_scale", "gnn.s"),
+        "lacks the tensor 'composer.weight_scale'",
+    ),
+    "wide scale": (
+        set_tensor("composer.weight_scale", dtype="I16"),
+        "torch.int16, expected torch.bfloat16",
+    ),
+    "unsigned": (
+        set_tensor("composer.weight", dtype="U8"),
+        "'composer.weight' has torch.uint8, expected torch.int8",
+    ),
+    "other storage": (set_composer("SumComposer", storage="bfloat16"), "unknown ten"),
+    "no storage": (set_composer("SumComposer", storage=None), "unknown tensor"),
+    "storage": (set_composer("SumComposer", storage="int4"), "not Optional.Literal"),
+    "no dtype": (set_metadata(dtype=None), "storage='int8', and .* lacks 'dtype'"),
+    "odd dtype": (set_metadata(dtype="int8"), "its dtype is 'int8', expected one of"),
+    "no prefix": (set_metadata(prefix=None), "unknown tensor 'boundaries'"),
+    "prefix text": (set_metadata(prefix="levels"), "its prefix is not valid JSON"),
+    "prefix kind": (
+        set_metadata(prefix='{"kind":"path","branching":[2,2]}'),
+        "not a kind and a branching",
+    ),
+    "branching": (
+        set_metadata(prefix='{"kind":"levels","branching":[true,2]}'),
+        "not a kind and a branching",
+    ),
+    "no branching": (
+        set_metadata(prefix='{"kind":"levels","branching":[]}'),
+        "not a kind and a branching",
+    ),
+    "huge branching": (
+        set_metadata(prefix='{"kind":"levels","branching":[2,99999999999999999999]}'),
+        "not a kind and a branching",
+    ),
+    "other kind": (
+        set_metadata(prefix='{"kind":"digits","branching":[2,2]}'),
+        "does not tell the first of its codebook_sizes",
+    ),
+    "shorter prefix": (
+        set_metadata(prefix='{"kind":"levels","branching":[2]}'),
+        r"need \[20, 1\]|'boundaries' has shape",
+    ),
+    "no boundaries": (rename("boundaries", "gnn.b"), "lacks the tensor 'boundaries'"),
+    "float boundaries": (set_tensor("boundaries", dtype="F32"), "expected torch.int32"),
+    "flat boundaries": (set_tensor("boundaries", shape=[1, 5]), r"need \[5\]"),
+    "float rows": (set_tensor("rows", dtype="F32"), "expected torch.int32"),
+    "rows of others": (set_tensor("rows", shape=[10, 2]), r"need \[20\]"),
+}
+
+
+@pytest.mark.parametrize("case", NARROW)
+def test_hostile_headers_of_narrow_files(
+    tmp_path: Path, narrow: bytes, case: str
+) -> None:
+    """Headers that lie about roundings, prefixes and rows."""
+    change, fault = NARROW[case]
+    header, data = split(narrow)
+    change(header)
+    refuse(tmp_path / "a", sign(header, data), fault)
+
+
+NARROW_DATA: dict[str, tuple[str, bytes, str]] = {
+    "nan": ("composer.weight_scale", b"\xc0\x7f", "'weight_scale' has non-finite"),
+    "infinity": ("composer.weight_scale", b"\x80\x7f", "has non-finite values"),
+    "negative": ("composer.weight_scale", b"\x80\xbf", "does not store"),
+    "zero": ("composer.weight_scale", b"\x00\x00", "does not store"),
+    "other step": ("composer.projection.weight", b"\x80" * 18, "does not store"),
+    "null code": ("composer.weight", b"\x01", "'composer.weight' .* does not store"),
+    "first": ("boundaries", struct.pack("<i", 1), "from 1 to 20"),
+    "falling": ("boundaries", struct.pack("<iii", 0, 4, 3), "got 4 before 3 at leaf 1"),
+    "below": ("boundaries", struct.pack("<ii", 0, -4), "got 0 before -4 at leaf 0"),
+    "short": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 19), "a prefix of 19"),
+    "long": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 21), "a prefix of 21"),
+    "twice": ("rows", struct.pack("<ii", 18, 18), "holds each once, got none at 19"),
+    "beyond": ("rows", struct.pack("<i", 20), "holds 0 to 19, got 0 to 20"),
+}
+
+
+@pytest.mark.parametrize("case", NARROW_DATA)
+def test_hostile_data_of_narrow_files(tmp_path: Path, narrow: bytes, case: str) -> None:
+    """Data that is well signed, and no rounding, prefix or order gives."""
+    name, value, fault = NARROW_DATA[case]
+    header, data = split(narrow)
+    start, _ = header[name]["data_offsets"]
+    changed = data[:start] + value + data[start + len(value) :]
+    refuse(tmp_path / "a", sign(header, changed), fault)
+    with pytest.raises(ValueError, match=fault):
+        PackedEmbedding.load(tmp_path / "a", verify=False)
+
+
+def test_every_flipped_bit_of_narrow_files(tmp_path: Path, narrow: bytes) -> None:
+    """The new parts are under the checksum, too."""
+    path = tmp_path / "a"
+    path.write_bytes(narrow)
+    assert sign(*split(narrow)) == narrow
+    assert read_artifact(path).file_bytes == len(narrow)
+    header, data = split(narrow)
+    first = len(narrow) - len(data)
+    for name in ("boundaries", "rows", "composer.weight_scale"):
+        start, stop = header[name]["data_offsets"]
+        for position in range(first + start, first + stop):
+            refuse(path, flipped(narrow, position, position % 8), "cannot be read")
+
+
+def test_a_needless_dtype_is_refused(tmp_path: Path, sound: bytes) -> None:
+    """Where codebooks are as trained, their type says it."""
+    header, data = split(sound)
+    header["__metadata__"]["dtype"] = "float32"
+    fault = "storage=None, and its metadata has 'dtype'"
+    refuse(tmp_path / "a", sign(header, data), fault)
 
 
 def test_damaged_codes_are_found_unless_told_not_to(

@@ -8,6 +8,7 @@ import torch
 from kdgraph import KDEmbedding
 from kdgraph.baselines import FullEmbedding, LowRankEmbedding
 from kdgraph.coders import FixedCoder, GumbelCoder, SoftmaxCoder, VQCoder
+from kdgraph.codes import Prefix, random_codes
 from kdgraph.composers import MLPComposer, RecurrentComposer, SumComposer
 from kdgraph.guidance import ExponentialSchedule, TemperatureSchedule
 
@@ -26,6 +27,10 @@ def embedding(coder, composer="concat", size=RAGGED, **options):
     )
 
 
+def prefix():
+    return Prefix(torch.tensor([0, 7, 9, 9, 22, 30, 40]), (2, 3))
+
+
 ENCODERS = {
     "softmax": lambda: embedding(SoftmaxCoder("free")),
     "softmax-sum-batch": lambda: embedding(
@@ -41,6 +46,13 @@ ENCODERS = {
     "vq-residual": lambda: embedding(VQCoder(), "sum"),
     "threshold": lambda: embedding("threshold", size=2),
     "fixed-recurrent": lambda: embedding(FixedCoder(), RecurrentComposer()),
+    "fixed-prefix": lambda: embedding(
+        FixedCoder(random_codes(40, 2, RAGGED[2:]).prefixed(prefix())), "sum"
+    ),
+    "sum-int8": lambda: embedding(
+        SoftmaxCoder("free"), SumComposer(code_dim=3, storage="int8")
+    ),
+    "mlp-bfloat16": lambda: embedding(SoftmaxCoder(2), MLPComposer(storage="bfloat16")),
     "dropout": lambda: embedding(SoftmaxCoder("free"), "mlp", code_dropout=0.5),
     "full": lambda: FullEmbedding(40, 8),
     "low-rank": lambda: LowRankEmbedding(40, 8, 3),

@@ -1,5 +1,6 @@
 """Which tensors an artifact holds, and under which names."""
 
+import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -12,6 +13,8 @@ from kdgraph.artifact.rebuild import PREFIX, check_composer
 from kdgraph.ops import row_bytes
 
 CODES = "codes"
+BOUNDARIES = "boundaries"
+ROWS = "rows"
 GNN_PREFIX = "gnn."
 
 T = TypeVar("T")
@@ -23,19 +26,28 @@ def check_contents(fields: Fields, entries: Mapping[str, TensorEntry]) -> None:
     Raises:
         ValueError: One that is missing, unknown, or does not fit the metadata.
     """
-    if CODES not in entries:
-        raise ValueError(f"it lacks the tensor {CODES!r}")
-    codes = entries[CODES]
-    if codes.dtype != torch.uint8:
-        raise ValueError(f"tensor {CODES!r} has {codes.dtype}, expected torch.uint8")
-    shape = (fields.num_nodes, row_bytes(fields.codebook_sizes))
-    if codes.shape != shape:
-        raise ValueError(
-            f"tensor {CODES!r} has shape {list(codes.shape)}, but num_nodes and "
-            f"codebook_sizes need {list(shape)}"
-        )
+    num_nodes = fields.num_nodes
+    index = torch.int32 if num_nodes <= torch.iinfo(torch.int32).max else torch.int64
+    expected: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
+        CODES: (torch.uint8, (num_nodes, row_bytes(fields.packed_sizes)))
+    }
+    if fields.branching:
+        expected[BOUNDARIES] = (index, (math.prod(fields.branching) + 1,))
+    if ROWS in entries:
+        expected[ROWS] = (index, (num_nodes,))
+    for name, (dtype, shape) in expected.items():
+        if name not in entries:
+            raise ValueError(f"it lacks the tensor {name!r}")
+        found = entries[name]
+        if found.dtype != dtype:
+            raise ValueError(f"tensor {name!r} has {found.dtype}, expected {dtype}")
+        if found.shape != shape:
+            raise ValueError(
+                f"tensor {name!r} has shape {list(found.shape)}, but num_nodes and "
+                f"codebook_sizes need {list(shape)}"
+            )
     for name in entries:
-        if name != CODES and not name.startswith((PREFIX, GNN_PREFIX)):
+        if name not in expected and not name.startswith((PREFIX, GNN_PREFIX)):
             raise ValueError(f"it has an unknown tensor {short(name)}")
     check_composer(fields, part(entries, PREFIX))
 

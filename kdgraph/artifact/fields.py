@@ -1,21 +1,18 @@
 """What an artifact says of itself, as the strings of a safetensors header and back."""
 
-import base64
-import binascii
-import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
+import torch
 
 from kdgraph.artifact._json import dumps, loads_object, short
-from kdgraph.codes import check_codebook_sizes
+from kdgraph.artifact._sizes import decode_sizes, encode_sizes
+from kdgraph.codes.prefix import Kind, prefix_sizes
 
 FORMAT = "kdgraph.packed"
 FORMAT_VERSION = 1
-MAX_CODEBOOKS = 65536
 
 _KEYS = (
     "format",
@@ -30,6 +27,11 @@ _KEYS = (
     "sha256_codes",
     "sha256",
 )
+_OPTIONAL_KEYS = ("dtype", "prefix")
+_DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ class Fields:
         sha256_codes: Checksum of the packed codes.
         sha256: Checksum of all the rest; zeros while it is computed.
         kdgraph_version: Who wrote the file.
+        dtype: The type that vectors are computed in, where codebooks are rounded; else
+            ``None``, as it is the type of the codebooks.
+        branching: Children per cluster of a prefix; none without a prefix.
+        kind: Kind of the prefix.
     """
 
     num_nodes: int
@@ -57,6 +63,14 @@ class Fields:
     sha256_codes: str
     sha256: str
     kdgraph_version: str
+    dtype: torch.dtype | None = None
+    branching: tuple[int, ...] = ()
+    kind: Kind = "levels"
+
+    @property
+    def packed_sizes(self) -> tuple[int, ...]:
+        """The alphabets of the positions that are packed."""
+        return self.codebook_sizes[len(self.branching) :]
 
     def to_strings(self) -> dict[str, str]:
         """The strings of the header.
@@ -64,7 +78,7 @@ class Fields:
         Raises:
             ValueError: A composer's argument or user metadata that JSON cannot hold.
         """
-        return {
+        strings = {
             "format": FORMAT,
             "format_version": str(FORMAT_VERSION),
             "kdgraph_version": self.kdgraph_version,
@@ -77,6 +91,11 @@ class Fields:
             "sha256_codes": self.sha256_codes,
             "sha256": self.sha256,
         }
+        if self.dtype is not None:
+            strings["dtype"] = str(self.dtype).removeprefix("torch.")
+        if self.branching:
+            strings["prefix"] = dumps({"kind": self.kind, "branching": self.branching})
+        return strings
 
     @classmethod
     def from_strings(cls, strings: Mapping[str, str]) -> "Fields":
@@ -96,7 +115,7 @@ class Fields:
             if key not in strings:
                 raise ValueError(f"its metadata lacks {key!r}")
         for key in strings:
-            if key not in _KEYS:
+            if key not in _KEYS + _OPTIONAL_KEYS:
                 raise ValueError(f"its metadata has an unknown key {short(key)}")
         for key in ("sha256_codes", "sha256"):
             if not re.fullmatch("[0-9a-f]{64}", strings[key]):
@@ -107,6 +126,7 @@ class Fields:
                 f"its num_codebooks is {strings['num_codebooks']}, but it has "
                 f"{len(sizes)} codebook_sizes"
             )
+        branching, kind = _prefix(strings.get("prefix"), sizes)
         composer = loads_object(strings["composer"], "its composer")
         name, config = composer.get("name"), composer.get("config")
         if (
@@ -125,51 +145,10 @@ class Fields:
             sha256_codes=strings["sha256_codes"],
             sha256=strings["sha256"],
             kdgraph_version=strings["kdgraph_version"],
+            dtype=_dtype(strings.get("dtype")),
+            branching=branching,
+            kind=kind,
         )
-
-
-def encode_sizes(sizes: tuple[int, ...]) -> str:
-    """Runs ``"K*count,..."``, or ``"base64:"`` and 16 bits a position where shorter.
-
-    Example:
-        >>> encode_sizes((32,) * 512)
-        '32*512'
-        >>> decode_sizes(encode_sizes((16, 16, 65536)))
-        (16, 16, 65536)
-    """
-    groups = itertools.groupby(sizes)
-    runs = ",".join(f"{size}*{len(list(group))}" for size, group in groups)
-    binary = (np.array(sizes) - 1).astype("<u2").tobytes()
-    dense = "base64:" + base64.b64encode(binary).decode("ascii")
-    return min(runs, dense, key=len)
-
-
-def decode_sizes(text: str) -> tuple[int, ...]:
-    """The inverse of :func:`encode_sizes`.
-
-    Raises:
-        ValueError: Another form, too many positions, or sizes out of range.
-    """
-    if text.startswith("base64:"):
-        try:
-            binary = base64.b64decode(text.removeprefix("base64:"), validate=True)
-            sizes = (np.frombuffer(binary, "<u2").astype(int) + 1).tolist()
-        except (ValueError, binascii.Error):
-            raise ValueError(
-                f"its codebook_sizes are unreadable: {short(text)}"
-            ) from None
-        runs = [(size, 1) for size in sizes]
-    else:
-        if not re.fullmatch(r"([0-9]{1,6}\*[0-9]{1,6},)*[0-9]{1,6}\*[0-9]{1,6}", text):
-            raise ValueError(f"its codebook_sizes are unreadable: {short(text)}")
-        pairs = (run.split("*") for run in text.split(","))
-        runs = [(int(size), int(count)) for size, count in pairs]
-    positions = sum(count for _, count in runs)
-    if positions > MAX_CODEBOOKS:
-        raise ValueError(
-            f"it has {positions} codebooks; at most {MAX_CODEBOOKS} are read"
-        )
-    return check_codebook_sizes([size for size, count in runs for _ in range(count)])
 
 
 def _check_version(found: str, writer: str | None) -> None:
@@ -183,6 +162,39 @@ def _check_version(found: str, writer: str | None) -> None:
         f"it has format version {int(found)}, written by kdgraph {short(writer)}, and "
         f"this kdgraph reads version {FORMAT_VERSION}; {remedy}"
     )
+
+
+def _dtype(name: str | None) -> torch.dtype | None:
+    if name is None:
+        return None
+    if name not in _DTYPES:
+        raise ValueError(
+            f"its dtype is {short(name)}, expected one of {sorted(_DTYPES)}"
+        )
+    return _DTYPES[name]
+
+
+def _prefix(text: str | None, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], Kind]:
+    if text is None:
+        return (), "levels"
+    prefix = loads_object(text, "its prefix")
+    kind, branching = prefix.get("kind"), prefix.get("branching")
+    sound = (
+        len(prefix) == 2
+        and kind in ("levels", "digits")
+        and isinstance(branching, list)
+        and 0 < len(branching) <= len(sizes)
+        and all(type(child) is int and 2 <= child <= max(sizes) for child in branching)
+    )
+    if not sound:
+        raise ValueError(f"its prefix is not a kind and a branching: {short(text)}")
+    children = tuple(cast("list[int]", branching))
+    kind = cast("Kind", kind)
+    if prefix_sizes(children, kind) != sizes[: len(children)]:
+        raise ValueError(
+            f"its prefix {short(text)} does not tell the first of its codebook_sizes"
+        )
+    return children, kind
 
 
 def _number(strings: Mapping[str, str], key: str) -> int:

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from kdgraph.artifact._file import map_bytes, opened, read_exactly
-from kdgraph.artifact.contents import CODES, GNN_PREFIX, check_contents, part
+from kdgraph.artifact.contents import (
+    BOUNDARIES,
+    CODES,
+    GNN_PREFIX,
+    ROWS,
+    check_contents,
+    part,
+)
 from kdgraph.artifact.fields import Fields
 from kdgraph.artifact.layout import Layout, TensorEntry
 from kdgraph.artifact.rebuild import PREFIX, rebuild_composer
@@ -21,16 +28,17 @@ from kdgraph.artifact.verify import (
     check_finite,
     unsigned,
 )
-from kdgraph.codes import CodeTable
+from kdgraph.codes import CodeTable, Prefix
 from kdgraph.composers import Composer
+from kdgraph.ops import inverse_order
 
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
     r"""What a file holds, and how many bytes each part of it takes.
 
-    ``file_bytes`` is ``header_bytes + codes_bytes + composer_bytes + gnn_bytes``,
-    without padding: for the codes
+    ``file_bytes`` is ``header_bytes + codes_bytes + rows_bytes + composer_bytes +
+    gnn_bytes``, without padding: for the codes
     :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`, the tensors as they
     are, and a header of 1-2 kB (80 bytes a tensor, 3 bytes a position where all
     alphabets differ).
@@ -39,6 +47,7 @@ class Artifact:
         path: Where it was read from.
         kdgraph_version: Which kdgraph wrote it.
         table: The packed codes, mapped from the file: pages are read when used.
+        rows: Which row of the table is whose; ``None`` where row v is node v.
         composer: The composer, frozen.
         gnn: Weights stored beside the encoder, ready for ``load_state_dict``.
         metadata: What the user stored, such as how to build that model.
@@ -49,6 +58,7 @@ class Artifact:
     path: str
     kdgraph_version: str
     table: CodeTable
+    rows: Tensor | None = field(repr=False)
     composer: Composer
     gnn: dict[str, Tensor] = field(repr=False)
     metadata: dict[str, Any]
@@ -77,8 +87,13 @@ class Artifact:
 
     @property
     def codes_bytes(self) -> int:
-        """Bytes of the packed codes."""
+        """Bytes of the packed codes, and the boundaries of a prefix."""
         return self.table.nbytes
+
+    @property
+    def rows_bytes(self) -> int:
+        """Bytes of the way from original ids to rows; 0 without one."""
+        return 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
 
     @property
     def composer_bytes(self) -> int:
@@ -92,8 +107,8 @@ class Artifact:
 
     @property
     def inference_bytes(self) -> int:
-        """Bytes of the encoder: codes and composer."""
-        return self.codes_bytes + self.composer_bytes
+        """Bytes of the encoder: codes, rows and composer."""
+        return self.codes_bytes + self.rows_bytes + self.composer_bytes
 
     @property
     def file_bytes(self) -> int:
@@ -144,12 +159,21 @@ def read_artifact(path: str | os.PathLike[str], *, verify: bool = True) -> Artif
         start = len(layout.header) + codes.begin
         if verify:
             chunks = _chunks(file, start, codes.shape)
-            check_codes(chunks, fields.codebook_sizes, fields.sha256_codes)
-        packed = map_bytes(file, start, codes.nbytes).view(codes.shape)
+            check_codes(chunks, fields.packed_sizes, fields.sha256_codes)
+        packed = torch.empty(codes.shape, dtype=torch.uint8)
+        if codes.nbytes:
+            packed = map_bytes(file, start, codes.nbytes).view(codes.shape)
+        prefix = None
+        if fields.branching:
+            prefix = Prefix(tensors[BOUNDARIES], fields.branching, fields.kind)
+        rows = tensors.get(ROWS)
+        if rows is not None:
+            inverse_order(rows)
         return Artifact(
             path=name,
             kdgraph_version=fields.kdgraph_version,
-            table=CodeTable(packed, fields.codebook_sizes),
+            table=CodeTable(packed, fields.codebook_sizes, prefix),
+            rows=rows,
             composer=rebuild_composer(fields, composer),
             gnn=part(tensors, GNN_PREFIX),
             metadata=fields.user,
@@ -193,6 +217,8 @@ def _chunks(
     """Rows in order, through a buffer, as pages of the map would stay in memory."""
     num_nodes, width = shape
     file.seek(start)
+    if width == 0:
+        return
     rows = max(1, CHUNK_BYTES // width)
     for first in range(0, num_nodes, rows):
         content = read_exactly(file, min(rows, num_nodes - first) * width)

@@ -32,7 +32,8 @@ def check_composer(fields: Fields, entries: Mapping[str, TensorEntry]) -> None:
     """
     _check_config(fields, entries)
     try:
-        expected = _build(fields, "meta").stored_tensors()
+        composer = _build(fields, "meta")
+        expected = composer.stored_tensors()
     except ValueError as error:
         raise ValueError(f"its composer cannot be built: {error}") from None
     except (RuntimeError, TypeError, OverflowError):
@@ -43,25 +44,35 @@ def check_composer(fields: Fields, entries: Mapping[str, TensorEntry]) -> None:
             raise ValueError(f"it lacks the tensor {PREFIX + name!r}")
         if name not in expected:
             raise ValueError(f"it has an unknown tensor {short(PREFIX + name)}")
+    expected = composer.to(_decoded_dtype(fields, composer, entries)).stored_tensors()
     for name in sorted(expected):
         if entries[name].shape != tuple(expected[name].shape):
             raise ValueError(
                 f"tensor {PREFIX + name!r} has shape {list(entries[name].shape)}, but "
                 f"the composer needs {list(expected[name].shape)}"
             )
-        _check_dtype(name, entries, expected[name].dtype)
+        _check_dtype(name, entries[name].dtype, expected[name].dtype)
 
 
 def rebuild_composer(fields: Fields, tensors: dict[str, Tensor]) -> Composer:
     """Build a composer that was checked, and give it its tensors.
 
     The global random state is left alone.
+
+    Raises:
+        ValueError: Numbers that its rounding does not give, such as a scale of zero:
+            they would decode to others than are stored.
     """
     with torch.random.fork_rng(devices=[]):
-        composer = _build(fields, "cpu")
-    # Not strict: what is not stored are counters, which decoding does not read.
-    composer.load_state_dict(tensors, strict=False, assign=True)
-    return composer.freeze()
+        composer = _build(fields, "cpu").to(fields.dtype or tensors["weight"].dtype)
+    composer.load_stored(tensors, assign=True)
+    composer.freeze()
+    for name, tensor in composer.stored_tensors().items():
+        if not torch.equal(tensor, tensors[name]):
+            raise ValueError(
+                f"tensor {PREFIX + name!r} has values that {composer!r} does not store"
+            )
+    return composer
 
 
 def _build(fields: Fields, device: str) -> Composer:
@@ -113,19 +124,27 @@ def _fits(hint: Any, value: Any) -> bool:
     return type(value) is hint
 
 
-def _check_dtype(
-    name: str, entries: Mapping[str, TensorEntry], expected: torch.dtype
-) -> None:
-    """One float type throughout; a normalisation may stay in float32."""
-    found = entries[name].dtype
-    allowed: tuple[torch.dtype, ...] = (expected,)
-    if expected.is_floating_point:
-        weight = entries["weight"].dtype
-        allowed = (weight,) if weight in _FLOATS else _FLOATS
-        if name.startswith("output_norm."):
-            allowed = (*allowed, torch.float32)
-    if found not in allowed:
+def _decoded_dtype(
+    fields: Fields, composer: Composer, entries: Mapping[str, TensorEntry]
+) -> torch.dtype:
+    """The type of vectors: that of codebooks, or named where those are rounded."""
+    if (composer.storage is None) != (fields.dtype is None):
+        raise ValueError(
+            f"its composer has storage={composer.storage!r}, and its metadata "
+            f"{'lacks' if fields.dtype is None else 'has'} 'dtype'"
+        )
+    dtype = fields.dtype or entries["weight"].dtype
+    if dtype not in _FLOATS:
+        _check_dtype("weight", dtype, *_FLOATS)
+    return dtype
+
+
+def _check_dtype(name: str, found: torch.dtype, *expected: torch.dtype) -> None:
+    """As the composer stores it; a normalisation may stay in float32."""
+    if name.startswith("output_norm."):
+        expected = (*expected, torch.float32)
+    if found not in expected:
         raise ValueError(
             f"tensor {PREFIX + name!r} has {found}, expected "
-            f"{' or '.join(str(dtype) for dtype in dict.fromkeys(allowed))}"
+            f"{' or '.join(str(dtype) for dtype in dict.fromkeys(expected))}"
         )

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from kdgraph.artifact._json import short
 from kdgraph.artifact._target import check_target, naming
-from kdgraph.artifact.contents import CODES, GNN_PREFIX, check_contents
+from kdgraph.artifact.contents import (
+    BOUNDARIES,
+    CODES,
+    GNN_PREFIX,
+    ROWS,
+    check_contents,
+)
 from kdgraph.artifact.fields import Fields
 from kdgraph.artifact.layout import Layout
 from kdgraph.artifact.rebuild import PREFIX
@@ -33,6 +39,7 @@ def write_artifact(
     table: CodeTable,
     composer: Composer,
     *,
+    rows: Tensor | None = None,
     gnn: Mapping[str, Tensor] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
@@ -45,6 +52,7 @@ def write_artifact(
         path: The file; it appears, or replaces an older one, only when complete.
         table: The packed codes.
         composer: A bound composer.
+        rows: Which row of the table is whose, or ``None`` where row v is node v.
         gnn: Weights to keep beside, such as a model's ``state_dict()``.
         metadata: JSON values to keep beside.
 
@@ -57,7 +65,7 @@ def write_artifact(
     name = os.fspath(path)
     with naming(name):
         target = check_target(name)
-        fields, tensors = _contents(table, composer, gnn, metadata)
+        fields, tensors = _contents(table, composer, rows, gnn, metadata)
         shapes = {key: (item.dtype, tuple(item.shape)) for key, item in tensors.items()}
         layout = Layout.build(shapes, fields.to_strings())
         _proofread(layout)
@@ -71,13 +79,14 @@ def write_artifact(
                 if key != CODES:
                     file.write(_bytes(tensors[key]))
                     continue
-                for _, rows in _chunks(table):
-                    file.write(_bytes(rows))
+                for _, part in _chunks(table):
+                    file.write(_bytes(part))
 
 
 def _contents(
     table: CodeTable,
     composer: Composer,
+    rows: Tensor | None,
     gnn: Mapping[str, Tensor] | None,
     metadata: Mapping[str, Any] | None,
 ) -> tuple[Fields, dict[str, Tensor]]:
@@ -92,17 +101,24 @@ def _contents(
     check_finite(tensors)
     tensors.update(_gnn_tensors(gnn))
     tensors[CODES] = table.packed
-    sizes = table.codebook_sizes
+    if rows is not None:
+        tensors[ROWS] = rows
+    prefix = table.prefix
+    if prefix is not None:
+        tensors[BOUNDARIES] = prefix.boundaries
     fields = Fields(
         num_nodes=table.num_nodes,
         embedding_dim=composer.embedding_dim,
-        codebook_sizes=sizes,
+        codebook_sizes=table.codebook_sizes,
         composer=name,
         config=composer.config,
         user=_user_metadata(metadata),
-        sha256_codes=check_codes(_chunks(table), sizes, None),
+        sha256_codes=check_codes(_chunks(table), table.packed_sizes, None),
         sha256=UNSIGNED,
         kdgraph_version=__version__,
+        dtype=None if composer.storage is None else composer.weight.dtype,
+        branching=() if prefix is None else prefix.branching,
+        kind="levels" if prefix is None else prefix.kind,
     )
     return fields, tensors
 
@@ -150,6 +166,8 @@ def _user_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 def _chunks(table: CodeTable) -> Iterator[tuple[int, Tensor]]:
     """First node and rows, on the CPU."""
     packed = table.packed
+    if packed.size(1) == 0:
+        return
     rows = max(1, CHUNK_BYTES // packed.size(1))
     for first in range(0, packed.size(0), rows):
         yield first, packed[first : first + rows].cpu().contiguous()

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"{folder} has no finished seed {seed}; it has {sorted(results)}"
         )
     artifact = read_artifact(artifact_path(folder, seed), verify=True)
-    encoder = PackedEmbedding(artifact.table, artifact.composer)
+    encoder = PackedEmbedding(artifact.table, artifact.composer, artifact.rows)
     encoder.save(arguments.output, gnn=artifact.gnn, metadata=artifact.metadata)
     size = arguments.output.stat().st_size
     print(

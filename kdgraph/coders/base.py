@@ -50,6 +50,15 @@ class Coder(Strategy):
         """The coder's own terms of the loss, a scalar; zero for most."""
         return selection.codes.new_zeros((), dtype=codebooks.weight.dtype)
 
+    def watch(self, n_id: Tensor | None, x: Tensor, composer: Composer) -> None:
+        """See the vectors of a training step before the loss does; most do not care.
+
+        Args:
+            n_id: Flat ids ``[B]`` in range, or ``None`` for all nodes.
+            x: Their vectors ``[B, C]``, whose gradient a hook may read.
+            composer: What composed them.
+        """
+
     @torch.no_grad()
     def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Do what is due between epochs; nothing for most."""

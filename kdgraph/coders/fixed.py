@@ -1,5 +1,6 @@
 """FixedCoder: codes that are given, and stay."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from kdgraph.coders.base import Coder
-from kdgraph.codes import CodeTable, compact_codes, random_codes
+from kdgraph.codes import CodeTable, Prefix, compact_codes, random_codes
+from kdgraph.codes.prefix import without_prefix
+from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer
-from kdgraph.ops import Codebooks, Selection, row_bytes, unpack_nodes
+from kdgraph.ops import Codebooks, Selection, row_bytes
 
 _GENERATED = {"random": random_codes, "compact": compact_codes}
 
@@ -19,7 +22,8 @@ class FixedCoder(Coder):
     """Look codes up in a packed table; only the codebooks learn.
 
     The ``preassign`` mode of the KD-encoding code (Chen, Min, Sun, ICML 2018). A node
-    takes D log2 K bits while training, and never an ``int64``.
+    takes D log2 K bits while training, and never an ``int64``; of a table with a
+    prefix, only the bits of the other positions.
 
     Args:
         codes: ``"random"`` (drawn again by ``reset_parameters``), ``"compact"``, a
@@ -41,11 +45,13 @@ class FixedCoder(Coder):
     """
 
     packed: Tensor
+    prefix: Prefix | None
 
     def __init__(
         self, codes: str | Path | Tensor | np.ndarray | CodeTable = "random"
     ) -> None:
         super().__init__()
+        self.prefix = None
         self.table: CodeTable | None = None
         self.source = ""
         if isinstance(codes, CodeTable):
@@ -58,8 +64,8 @@ class FixedCoder(Coder):
             self.table = CodeTable.from_file(codes)
         else:
             raise TypeError(
-                "FixedCoder expects codes as 'random', 'compact', a path, a tensor or "
-                f"a CodeTable, got {type(codes).__name__}"
+                f"{type(self).__name__} expects codes as 'random', 'compact', a path, "
+                f"a tensor or a CodeTable, got {type(codes).__name__}"
             )
 
     def bind(
@@ -75,6 +81,11 @@ class FixedCoder(Coder):
     def row_elements(self) -> int:
         """The codes themselves: nothing is scored."""
         return len(self.codebook_sizes)
+
+    @property
+    def packed_sizes(self) -> tuple[int, ...]:
+        """The alphabets of the positions that are packed, those after a prefix."""
+        return without_prefix(self.codebook_sizes, self.prefix)
 
     def reset_parameters(self) -> None:
         """Draw random codes again; codes that were given stay."""
@@ -93,20 +104,22 @@ class FixedCoder(Coder):
             packed = table.packed.clone()
         else:
             # Wider alphabets were asked for than the codes use: pack at that width.
-            packed = CodeTable.from_codes(table.codes(), sizes).packed
+            packed = table.repacked(sizes).packed
         self.register_buffer("packed", packed)
+        self.prefix = None if table is None else copy.deepcopy(table.prefix)
         self.table = None
 
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        return Selection(unpack_nodes(self.packed, n_id, self.codebook_sizes))
+        codes = read_codes(self.packed, n_id, self.packed_sizes, self.prefix)
+        return Selection(codes)
 
     def _check_fit(
         self, table: CodeTable, num_nodes: int, codebook_sizes: tuple[int, ...]
     ) -> None:
         if table.num_nodes != num_nodes or table.num_codebooks != len(codebook_sizes):
             raise ValueError(
-                f"FixedCoder got codes [{table.num_nodes}, {table.num_codebooks}] for "
+                f"{type(self).__name__} got codes [{table.num_nodes}, {table.num_codebooks}] for "
                 f"an encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
             )
         if any(
@@ -114,8 +127,14 @@ class FixedCoder(Coder):
             for given, asked in zip(table.codebook_sizes, codebook_sizes, strict=True)
         ):
             raise ValueError(
-                f"FixedCoder got codes that need K of at least {table.codebook_sizes}, "
+                f"{type(self).__name__} got codes that need K of at least {table.codebook_sizes}, "
                 f"but codebook_size asks for {codebook_sizes}"
+            )
+        told = () if table.prefix is None else table.prefix.codebook_sizes
+        if codebook_sizes[: len(told)] != told:
+            raise ValueError(
+                f"{type(self).__name__} got codes with a prefix of K = {told}, but codebook_size "
+                f"asks for {codebook_sizes}; use the table's explicit() codes"
             )
 
     @property

@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdgraph.ops import MAX_CODEBOOK_SIZE, pack, row_bytes, unpack_nodes
+from kdgraph.codes._file import read_code_file
+from kdgraph.codes.prefix import Prefix, without_prefix
+from kdgraph.ops import MAX_CODEBOOK_SIZE, inverse_order, pack, row_bytes, unpack_nodes
 
 CHUNK_ROWS = 1 << 20
 """Rows packed or unpacked at once, so that int64 codes of all nodes never coexist."""
@@ -17,15 +19,19 @@ class CodeTable:
     r"""The codes of N nodes, bit-packed.
 
     Node v is a row of :math:`\lceil \sum_j b_j / 8 \rceil` bytes, with
-    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j.
+    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j. Nodes in the order of a
+    partition may leave out the positions that their row tells.
 
     Args:
         packed: ``uint8`` ``[N, row_bytes]`` as :func:`kdgraph.ops.pack` gives it.
         codebook_sizes: The alphabet of each position, ``(K_1, ..., K_D)``.
+        prefix: What tells the first positions; ``packed`` then holds only the others,
+            and is of width 0 where there are none. (default: ``None``)
 
     Raises:
         TypeError: ``packed`` is not ``uint8``.
-        ValueError: Sizes out of range, or a row of the wrong width.
+        ValueError: Sizes out of range, a row of the wrong width, or a prefix of other
+            sizes or another number of nodes.
 
     Example:
         >>> table = CodeTable.from_codes(torch.tensor([[0, 4], [2, 1]]), [3, 5])
@@ -35,17 +41,34 @@ class CodeTable:
         2
     """
 
-    def __init__(self, packed: Tensor, codebook_sizes: Sequence[int]) -> None:
+    def __init__(
+        self,
+        packed: Tensor,
+        codebook_sizes: Sequence[int],
+        prefix: Prefix | None = None,
+    ) -> None:
         self.codebook_sizes = check_codebook_sizes(codebook_sizes)
+        self.prefix = prefix
         if packed.dtype != torch.uint8:
             raise TypeError(
                 f"CodeTable expects packed bytes (uint8), got {packed.dtype}"
             )
-        width = row_bytes(self.codebook_sizes)
+        told = () if prefix is None else prefix.codebook_sizes
+        if self.codebook_sizes[: len(told)] != told:
+            raise ValueError(
+                f"CodeTable expects a prefix for the first of K = "
+                f"{self.codebook_sizes}, got one for {told}"
+            )
+        width = row_bytes(self.packed_sizes)
         if packed.dim() != 2 or packed.size(1) != width:
             raise ValueError(
                 f"CodeTable expects packed rows [N, {width}] for K = "
-                f"{self.codebook_sizes}, got shape {tuple(packed.shape)}"
+                f"{self.packed_sizes}, got shape {tuple(packed.shape)}"
+            )
+        if prefix is not None and prefix.num_nodes != packed.size(0):
+            raise ValueError(
+                f"CodeTable got packed rows of {packed.size(0)} nodes and a prefix of "
+                f"{prefix.num_nodes}"
             )
         self.packed = packed
 
@@ -110,26 +133,99 @@ class CodeTable:
         Raises:
             ValueError: The file is missing, of another kind, or holds no integer codes.
         """
-        path = Path(path)
-        try:
-            loaded = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"codes cannot be read from {path}: {error}") from error
-        sizes: list[int] | None = None
-        if isinstance(loaded, np.ndarray):
-            array = loaded
-        else:
-            with loaded:
-                if "codes" not in loaded:
-                    raise ValueError(f"{path} holds no array named 'codes'")
-                array = loaded["codes"]
-                if "codebook_sizes" in loaded:
-                    sizes = [int(size) for size in loaded["codebook_sizes"]]
-        if array.dtype.kind not in "iu":
+        return cls.from_codes(*read_code_file(Path(path)))
+
+    @classmethod
+    def from_prefix(cls, prefix: Prefix) -> "CodeTable":
+        """The codes that a prefix tells, and no others: nothing stored per node.
+
+        Example:
+            >>> prefix = Prefix(torch.tensor([0, 400, 1000]), (2,))
+            >>> CodeTable.from_prefix(prefix).nbytes
+            12
+        """
+        packed = torch.empty(prefix.num_nodes, 0, dtype=torch.uint8)
+        return cls(packed, prefix.codebook_sizes, prefix)
+
+    def reordered(self, order: Tensor | np.ndarray) -> "CodeTable":
+        """The same nodes in another order.
+
+        Args:
+            order: The node of each row, ``[N]``.
+
+        Raises:
+            TypeError: An order that is not of integers.
+            ValueError: Not an order of the nodes, or a table with a prefix, which holds
+                in one order only.
+        """
+        if self.prefix is not None:
             raise ValueError(
-                f"{path} holds codes of type {array.dtype}, expected integers"
+                "rows that tell a prefix stay in their order; reorder explicit() codes"
             )
-        return cls.from_codes(torch.from_numpy(array.astype(np.int64)), sizes)
+        order = torch.as_tensor(order)
+        if inverse_order(order).numel() != self.num_nodes:
+            raise ValueError(
+                f"CodeTable expects an order of {self.num_nodes} nodes, got one of "
+                f"{order.numel()}"
+            )
+        return CodeTable(self.packed[order], self.codebook_sizes)
+
+    def prefixed(self, prefix: Prefix) -> "CodeTable":
+        """The codes with those of a prefix before them, at no bytes per node.
+
+        Args:
+            prefix: What tells the positions before; rows are in its order.
+
+        Raises:
+            ValueError: A table that has a prefix, or a prefix of other nodes.
+
+        Example:
+            >>> prefix, order = Prefix.of_leaves(torch.tensor([1, 0, 1]), (2,))
+            >>> digits = CodeTable.from_codes(torch.tensor([[5], [6], [7]]), 256)
+            >>> table = digits.reordered(order).prefixed(prefix)
+            >>> table.codes()
+            tensor([[0, 6],
+                    [1, 5],
+                    [1, 7]])
+            >>> table.nbytes  # a byte a node, and three boundaries
+            15
+        """
+        if self.prefix is not None:
+            raise ValueError("these codes have a prefix already")
+        sizes = prefix.codebook_sizes + self.codebook_sizes
+        return CodeTable(self.packed, sizes, prefix)
+
+    def repacked(self, codebook_sizes: Sequence[int]) -> "CodeTable":
+        """The same codes in wider alphabets.
+
+        Raises:
+            ValueError: Other alphabets than a prefix has, or another number of them.
+            IndexError: Codes at or above their new alphabet.
+        """
+        sizes = check_codebook_sizes(codebook_sizes)
+        if self.prefix is None:
+            return CodeTable.from_codes(self.codes(), sizes)
+        told = self.prefix.num_codebooks
+        if sizes[:told] != self.prefix.codebook_sizes:
+            raise ValueError(
+                f"a prefix has K = {self.prefix.codebook_sizes} and no other, got "
+                f"{sizes[:told]}"
+            )
+        if not self.packed_sizes and len(sizes) == told:
+            return self
+        packed = CodeTable(self.packed, self.packed_sizes).repacked(sizes[told:])
+        return packed.prefixed(self.prefix)
+
+    def explicit(self) -> "CodeTable":
+        """The same codes, all of them packed."""
+        if self.prefix is None:
+            return self
+        rows = torch.arange(self.num_nodes, device=self.packed.device)
+        parts = [
+            pack(self.codes(part), self.codebook_sizes)
+            for part in torch.split(rows, CHUNK_ROWS)
+        ]
+        return CodeTable(torch.cat(parts), self.codebook_sizes)
 
     @property
     def num_nodes(self) -> int:
@@ -142,17 +238,48 @@ class CodeTable:
         return len(self.codebook_sizes)
 
     @property
+    def packed_sizes(self) -> tuple[int, ...]:
+        """The alphabets of the positions that are packed."""
+        return without_prefix(self.codebook_sizes, self.prefix)
+
+    @property
     def nbytes(self) -> int:
-        """Exact bytes of the packed codes."""
-        return self.packed.numel()
+        """Exact bytes of the packed codes and the boundaries of a prefix."""
+        told = 0 if self.prefix is None else self.prefix.nbytes
+        return self.packed.numel() + told
 
     def codes(self, n_id: Tensor | None = None) -> Tensor:
-        """Unpack codes of some nodes, ``int64`` ``[B, D]``, or of all."""
-        return unpack_nodes(self.packed, n_id, self.codebook_sizes)
+        """The codes of some nodes, ``int64`` ``[B, D]``, or of all."""
+        return read_codes(self.packed, n_id, self.packed_sizes, self.prefix)
 
     def __repr__(self) -> str:
         """Sizes in one line."""
         return f"CodeTable({self.num_nodes}, codebook_sizes={self.codebook_sizes})"
+
+
+def read_codes(
+    packed: Tensor,
+    n_id: Tensor | None,
+    packed_sizes: Sequence[int],
+    prefix: Prefix | None,
+) -> Tensor:
+    """What the rows of nodes tell, and what they store, ``int64`` ``[B, D]``.
+
+    Args:
+        packed: ``uint8`` ``[N, row_bytes(packed_sizes)]``.
+        n_id: Flat ids ``[B]``, or ``None`` for all nodes.
+        packed_sizes: The alphabets of the positions that are packed; maybe none.
+        prefix: What tells the positions before them, or ``None``.
+
+    Raises:
+        IndexError: Ids outside ``[0, N)``, on the CPU.
+    """
+    if prefix is None:
+        return unpack_nodes(packed, n_id, packed_sizes)
+    told: Tensor = prefix(n_id)
+    if not packed_sizes:
+        return told
+    return torch.cat([told, unpack_nodes(packed, n_id, packed_sizes)], dim=-1)
 
 
 def check_codebook_sizes(codebook_sizes: Sequence[int]) -> tuple[int, ...]:

@@ -1,14 +1,27 @@
 """Composer: from the codewords a node chose to its vector."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from kdgraph.composers.norm import Norm, make_norm
-from kdgraph.ops import Codebooks, Selection, position_offsets
+from kdgraph.composers.stored_linear import StoredLinear
+from kdgraph.ops import (
+    Codebooks,
+    Selection,
+    Storage,
+    Stored,
+    as_stored,
+    position_offsets,
+    restore,
+    store,
+)
 from kdgraph.strategy import Strategy
+
+_SCALE = "_scale"
 
 
 class Composer(Strategy):
@@ -21,12 +34,23 @@ class Composer(Strategy):
     neighbours, as a row of a table with weight decay does. A linear composition loses
     only a vector common to all nodes by it.
 
+    Parameters are trained in full precision. With ``storage`` every use of codebooks
+    and linear maps, training included, is of their values rounded to what an artifact
+    keeps, and gradients pass straight through the rounding: nothing is lost at export.
+    Normalisations are kept as they are.
+
     Args:
         code_dim: Width of a codeword d; ``None`` for what needs no projection.
         shared: One codebook for all positions instead of one each.
         norm: Normalise the vectors: ``"batch"`` (as the paper's code does), ``"layer"``
             or ``None``.
         null_code: Whether choice 0 stands for zero.
+        storage: ``"bfloat16"``: 2 bytes a number; ``"int8"``: 1 byte, and 2 for the
+            scale of each position's codebook and of each matrix, with biases in
+            bfloat16; ``None``: as trained. See :func:`kdgraph.ops.store`.
+
+    Raises:
+        ValueError: An option out of range.
     """
 
     codebook_sizes: tuple[int, ...]
@@ -44,6 +68,7 @@ class Composer(Strategy):
         shared: bool = False,
         norm: Norm = None,
         null_code: bool = True,
+        storage: Storage = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__
@@ -53,10 +78,15 @@ class Composer(Strategy):
             raise ValueError(
                 f"{name} expects norm as None, 'batch' or 'layer', got {norm!r}"
             )
+        if storage not in (None, "bfloat16", "int8"):
+            raise ValueError(
+                f"{name} expects storage as None, 'bfloat16' or 'int8', got {storage!r}"
+            )
         self.code_dim = code_dim
         self.shared = shared
         self.norm = norm
         self.null_code = null_code
+        self.storage = storage
 
     def bind(self, codebook_sizes: tuple[int, ...], embedding_dim: int) -> None:
         """Create the codebooks and whatever follows them. Called by the encoder."""
@@ -76,12 +106,9 @@ class Composer(Strategy):
 
     @property
     def codebooks(self) -> Codebooks:
-        """All codewords on one axis, with the sizes that address them."""
+        """All codewords on one axis, as stored, with the sizes that address them."""
         self._require_bound()
-        weight: Tensor = self.weight
-        if self.null_code and weight.requires_grad:
-            # Frozen, the rows are zero for good: see freeze().
-            weight = weight.index_fill(0, self.offsets, 0.0)
+        weight = as_stored(self._codewords(), self.storage, self._codebook_rows())
         return Codebooks(weight, self.offsets, self.codebook_sizes)
 
     @property
@@ -128,12 +155,45 @@ class Composer(Strategy):
         return self.requires_grad_(requires_grad=False).eval()
 
     def stored_tensors(self) -> dict[str, Tensor]:
-        """What an artifact keeps: all that decoding reads, and no counters."""
-        return {
-            name: tensor
-            for name, tensor in self.state_dict().items()
-            if not name.endswith("num_batches_tracked")
-        }
+        """What an artifact keeps: all that decoding reads, and no counters.
+
+        Rounded weights come in the type they are stored in, 8-bit integers with a
+        tensor of scales beside, ``*_scale``.
+        """
+        rounded, tensors = self._rounded(), {}
+        for name, tensor in self.state_dict().items():
+            if name in rounded:
+                weight = self._codewords().detach() if name == "weight" else tensor
+                stored = store(weight, self.storage, rounded[name])
+                tensors[name] = stored.values
+                if stored.scale is not None:
+                    tensors[name + _SCALE] = stored.scale
+            elif not _is_counter(name):
+                tensors[name] = tensor
+        return tensors
+
+    def load_stored(
+        self, tensors: Mapping[str, Tensor], *, assign: bool = False
+    ) -> None:
+        """Take on what :meth:`stored_tensors` gave: the same vectors, bit for bit.
+
+        Args:
+            tensors: Tensors by name. Those of a composer that was trained in another
+                floating-point type do not fit.
+            assign: Put tensors in the place of the parameters, with their type and
+                device, instead of copying values into those. (default: ``False``)
+
+        Raises:
+            RuntimeError: A tensor that is missing, unknown or of another shape.
+        """
+        state = dict(tensors)
+        for name, rows in self._rounded().items():
+            if name in state:
+                stored = Stored(state[name], state.pop(name + _SCALE, None))
+                if self.storage is not None:
+                    state[name] = restore(stored, rows, self.weight.dtype)
+        counters = {k: v for k, v in self.state_dict().items() if _is_counter(k)}
+        self.load_state_dict(counters | state, assign=assign)
 
     def stored_bytes(self) -> int:
         """Exact bytes of :meth:`stored_tensors`."""
@@ -151,6 +211,27 @@ class Composer(Strategy):
     @abstractmethod
     def _combine(self, selection: Selection) -> Tensor:
         """Vectors ``[B, C]`` before normalisation."""
+
+    def _codewords(self) -> Tensor:
+        """The codebooks before rounding, null codes at zero."""
+        weight: Tensor = self.weight
+        if self.null_code and weight.requires_grad:
+            # Frozen, the rows are zero for good: see freeze().
+            weight = weight.index_fill(0, self.offsets, 0.0)
+        return weight
+
+    def _codebook_rows(self) -> tuple[int, ...]:
+        """Rows of each codebook, which share a scale."""
+        return (max(self.codebook_sizes),) if self.shared else self.codebook_sizes
+
+    def _rounded(self) -> dict[str, tuple[int, ...]]:
+        """Names of the parameters that are rounded, with the rows of their groups."""
+        rounded = {"weight": self._codebook_rows()}
+        for name, module in self.named_modules():
+            if isinstance(module, StoredLinear):
+                rows = (module.out_features,)
+                rounded |= {f"{name}.weight": rows, f"{name}.bias": rows}
+        return rounded
 
     def _compose(self, selection: Selection) -> Tensor:
         normed: Tensor = self.output_norm(self._combine(selection))
@@ -172,6 +253,11 @@ class Composer(Strategy):
                 f"{name} expects codes in [0, K_j) with K = {self.codebook_sizes}, got "
                 f"values from {int(codes.min())} to {int(codes.max())}"
             )
+
+
+def _is_counter(name: str) -> bool:
+    """Whether a buffer only counts batches, which decoding does not read."""
+    return name.endswith("num_batches_tracked")
 
 
 def _reset(module: nn.Module) -> None:

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from kdgraph.composers.linear import LinearComposer
+from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import Selection
 
 
@@ -22,6 +23,9 @@ class ConcatComposer(LinearComposer):
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
         null_code: Whether choice 0 of every position stands for zero and stays so; see
             :class:`Composer`. (default: ``True``)
+        storage: What codebooks and linear maps are rounded to, while training as when
+            stored: ``"bfloat16"``, ``"int8"`` or ``None``; see :class:`Composer`.
+            (default: ``None``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -56,7 +60,7 @@ class ConcatComposer(LinearComposer):
         self.projection = (
             nn.Identity()
             if self.code_dim is None
-            else nn.Linear(total, self.embedding_dim)
+            else StoredLinear(total, self.embedding_dim, self.storage)
         )
 
     def _combine(self, selection: Selection) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from kdgraph.composers.base import Composer
 from kdgraph.composers.norm import BatchNorm
+from kdgraph.composers.stored_linear import StoredLinear
 
 
 class LinearComposer(Composer):
@@ -35,8 +36,9 @@ class LinearComposer(Composer):
             )
         positions = len(self.codebook_sizes)
         rows = self._placed_codewords()
-        if isinstance(self.projection, nn.Linear):
-            rows = rows @ self.projection.weight.t() + self.projection.bias / positions
+        if isinstance(self.projection, StoredLinear):
+            weight, bias = self.projection.rounded()
+            rows = rows @ weight.t() + bias / positions
         if isinstance(self.output_norm, BatchNorm):
             zero = rows.new_zeros(1, rows.size(1))
             shift = self.output_norm.by_running_statistics(zero)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from kdgraph.composers.base import Composer
 from kdgraph.composers.norm import Norm
-from kdgraph.ops import Selection
+from kdgraph.composers.stored_linear import StoredLinear
+from kdgraph.ops import Selection, Storage
 
 
 class MLPComposer(Composer):
@@ -28,6 +29,9 @@ class MLPComposer(Composer):
         norm: ``"batch"``, ``"layer"`` or ``None``. (default: ``None``)
         null_code: Whether choice 0 of every position stands for zero and stays so; see
             :class:`Composer`. (default: ``True``)
+        storage: What codebooks and linear maps are rounded to, while training as when
+            stored: ``"bfloat16"``, ``"int8"`` or ``None``; see :class:`Composer`.
+            (default: ``None``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -57,8 +61,11 @@ class MLPComposer(Composer):
         shared: bool = False,
         norm: Norm = None,
         null_code: bool = True,
+        storage: Storage = None,
     ) -> None:
-        super().__init__(code_dim, shared=shared, norm=norm, null_code=null_code)
+        super().__init__(
+            code_dim, shared=shared, norm=norm, null_code=null_code, storage=storage
+        )
         if pool not in ("concat", "mean"):
             raise ValueError(
                 f"MLPComposer expects pool 'concat' or 'mean', got {pool!r}"
@@ -80,11 +87,12 @@ class MLPComposer(Composer):
     def _build(self, width: int) -> None:
         hidden = self.hidden_dim or self.embedding_dim
         wide = width * (len(self.codebook_sizes) if self.pool == "concat" else 1)
-        self.first = nn.Linear(wide, hidden)
+        self.first = StoredLinear(wide, hidden, self.storage)
         self.residual = nn.ModuleList(
-            nn.Linear(hidden, hidden) for _ in range(self.num_layers - 1)
+            StoredLinear(hidden, hidden, self.storage)
+            for _ in range(self.num_layers - 1)
         )
-        self.last = nn.Linear(hidden, self.embedding_dim)
+        self.last = StoredLinear(hidden, self.embedding_dim, self.storage)
 
     def _combine(self, selection: Selection) -> Tensor:
         if self.pool == "mean":

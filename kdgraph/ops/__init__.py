@@ -2,6 +2,7 @@
 
 from kdgraph.ops.codebooks import Codebooks
 from kdgraph.ops.lookup import lookup, lookup_sum
+from kdgraph.ops.order import inverse_order
 from kdgraph.ops.packing import (
     MAX_CODEBOOK_SIZE,
     code_bits,
@@ -11,6 +12,7 @@ from kdgraph.ops.packing import (
     unpack_nodes,
 )
 from kdgraph.ops.positions import pad_positions, position_offsets
+from kdgraph.ops.rounding import Storage, Stored, as_stored, restore, store
 from kdgraph.ops.selection import (
     LogitSelection,
     QuantizedSelection,
@@ -32,8 +34,12 @@ __all__ = [
     "QuerySelection",
     "RelaxedSelection",
     "Selection",
+    "Storage",
+    "Stored",
+    "as_stored",
     "at_least_float32",
     "code_bits",
+    "inverse_order",
     "lookup",
     "lookup_sum",
     "nearest_query_codes",
@@ -41,7 +47,9 @@ __all__ = [
     "pad_positions",
     "position_offsets",
     "query_logits",
+    "restore",
     "row_bytes",
+    "store",
     "unpack",
     "unpack_nodes",
 ]

@@ -37,8 +37,8 @@ def save_classifier(
     Raises:
         OSError: The file cannot be written.
     """
-    encoder.composer.load_state_dict(best["composer"], strict=False)
-    table = CodeTable(best["packed"], encoder.codebook_sizes)
+    encoder.composer.load_stored(best["composer"])
+    table = CodeTable(best["packed"], encoder.codebook_sizes, encoder.prefix)
     metadata = {
         "dataset": graph.name,
         "graph_fingerprint": graph.fingerprint(),
@@ -108,5 +108,5 @@ def load_classifier(path: str | os.PathLike[str]) -> tuple[PackedEmbedding, nn.M
         raise ValueError(
             f"{path} holds a network that cannot be rebuilt: {reason}"
         ) from error
-    encoder = PackedEmbedding(artifact.table, artifact.composer)
+    encoder = PackedEmbedding(artifact.table, artifact.composer, artifact.rows)
     return encoder, gnn.requires_grad_(requires_grad=False).eval()

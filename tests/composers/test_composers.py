@@ -223,6 +223,133 @@ def test_factors_of_a_layer_norm():
         make(SumComposer(norm="layer")).factors()
 
 
+# --- storage --------------------------------------------------------------------------
+
+STORED = ["bfloat16", "int8"]
+
+
+def by_hand(weight, sizes, storage):
+    """Rounded rows, group by group, in plain arithmetic."""
+    if storage == "bfloat16":
+        return weight.float().bfloat16().to(weight.dtype)
+    parts = []
+    for rows in weight.split(sizes):
+        scale = (rows.abs().max().float() / 127).bfloat16().to(weight.dtype)
+        parts.append(torch.round(rows / scale) * scale)
+    return torch.cat(parts)
+
+
+@pytest.mark.parametrize("storage", STORED)
+@pytest.mark.parametrize("training", [True, False])
+def test_what_is_stored_is_what_is_used(storage, training, options, scramble):
+    encoder = make(SumComposer(3, storage=storage, **options))
+    scramble(encoder)
+    encoder.train(training)
+    composer, linear = encoder.composer, encoder.composer.projection
+    exact = composer.weight.clone()
+    if composer.null_code:
+        exact[composer.offsets] = 0.0
+    sizes = [6] if composer.shared else list(SIZES)
+    rows = by_hand(exact, sizes, storage)
+    matrix = by_hand(linear.weight, [8], storage)
+    bias = by_hand(linear.bias, [8], "bfloat16")
+    index = encoder.codes() + composer.offsets
+    expected = rows[index].sum(dim=1) @ matrix.t() + bias
+    torch.testing.assert_close(encoder(), expected, rtol=1e-12, atol=1e-12)
+    assert not torch.allclose(rows, exact, rtol=1e-6)
+    binary, basis = encoder.factors()
+    torch.testing.assert_close(binary.to_dense() @ basis, expected)
+
+
+def test_stored_bytes_by_hand():
+    total = 2 + 6 + 3 + 5
+    linear = {None: 4, "bfloat16": 2, "int8": 1}
+    for storage, width in linear.items():
+        scales = 2 if storage == "int8" else 0
+        plain = make(SumComposer(storage=storage)).float().composer
+        assert plain.stored_bytes() == total * 8 * width + 4 * scales
+        shared = make(SumComposer(shared=True, storage=storage)).float().composer
+        assert shared.stored_bytes() == 6 * 8 * width + scales
+        projected = make(ConcatComposer(3, storage=storage)).float().composer
+        bias = 8 * max(width, 2)
+        assert projected.stored_bytes() == (
+            total * 3 * width + 4 * scales + 8 * 12 * width + scales + bias
+        )
+        normed = make(SumComposer(norm="batch", storage=storage)).float().composer
+        assert normed.stored_bytes() == plain.stored_bytes() + 4 * 8 * 4
+    encoder = make(SumComposer(3, storage="int8")).float()
+    floats = sum(parameter.numel() for parameter in encoder.parameters())
+    assert encoder.training_bytes() == 4 * 4 * floats + 30 * 2 + 4 * 8
+
+
+@pytest.mark.parametrize("storage", STORED)
+@pytest.mark.parametrize("kind", [SumComposer, ConcatComposer, MLPComposer])
+def test_stored_tensors_come_back(storage, kind, scramble):
+    encoder = make(kind(3, norm="batch", storage=storage)).float()
+    scramble(encoder)
+    stored = encoder.composer.stored_tensors()
+    narrow = torch.int8 if storage == "int8" else torch.bfloat16
+    assert stored["weight"].dtype == narrow
+    assert stored["output_norm.weight"].dtype == torch.float32
+    assert ("weight_scale" in stored) == (storage == "int8")
+    other = make(kind(3, norm="batch", storage=storage)).float()
+    other.coder.packed.copy_(encoder.coder.packed)
+    other.composer.load_stored(stored)
+    assert torch.equal(other(), encoder())
+    again = other.composer.stored_tensors()
+    assert again.keys() == stored.keys()
+    assert all(torch.equal(again[name], stored[name]) for name in stored)
+    del stored["weight"]
+    with pytest.raises(RuntimeError, match="weight"):
+        other.composer.load_stored(stored)
+
+
+@pytest.mark.parametrize("storage", STORED)
+def test_gradient_passes_the_rounding(storage, scramble):
+    rounded = make(SumComposer(storage=storage)).float()
+    scramble(rounded)
+    plain = make(SumComposer()).float()
+    plain.coder.packed.copy_(rounded.coder.packed)
+    with torch.no_grad():
+        plain.composer.weight.copy_(rounded.composer.codebooks.weight)
+    for encoder in (rounded, plain):
+        encoder().square().sum().backward()
+    assert torch.equal(rounded.composer.weight.grad, plain.composer.weight.grad)
+
+
+def test_steps_too_small_to_see_add_up():
+    encoder = make(SumComposer(storage="int8")).float()
+    before = encoder.composer.stored_tensors()["weight"]
+    optimizer = torch.optim.SGD(encoder.parameters(), lr=1e-5)
+    changed = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        encoder().sum().backward()
+        optimizer.step()
+        now = encoder.composer.stored_tensors()["weight"]
+        changed.append(float((now != before).float().mean()))
+    assert changed[0] < 0.1
+    assert changed[-1] > 0.5
+
+
+@pytest.mark.parametrize("storage", STORED)
+@pytest.mark.parametrize("kind", [SumComposer, ConcatComposer, MLPComposer])
+def test_null_codes_are_zero_in_few_bits(storage, kind, scramble):
+    encoder = make(kind(storage=storage))
+    scramble(encoder)
+    first = encoder.composer.offsets
+    assert not encoder.composer.codebooks.weight[first].any()
+    assert not encoder.composer.stored_tensors()["weight"][first].any()
+
+
+def test_all_zero_codebooks():
+    encoder = make(SumComposer(storage="int8")).float()
+    with torch.no_grad():
+        encoder.composer.weight.zero_()
+    assert not encoder().any()
+    assert (encoder.composer.stored_tensors()["weight_scale"] > 0).all()
+
+
 # --- codes and errors -----------------------------------------------------------------
 
 
@@ -258,6 +385,8 @@ def test_bad_codes(codes, error):
         lambda: SumComposer(0),
         lambda: SumComposer(2.5),
         lambda: ConcatComposer(norm="group"),
+        lambda: SumComposer(storage="float16"),
+        lambda: MLPComposer(storage="int4"),
         lambda: MLPComposer(num_layers=0),
         lambda: MLPComposer(hidden_dim=0),
         lambda: MLPComposer(pool="max"),

@@ -1,0 +1,217 @@
+"""Prefix: the codes that the place of a node in the table tells."""
+
+import itertools
+import math
+import operator
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Kind = Literal["levels", "digits"]
+
+
+class Prefix(nn.Module):
+    r"""Codes of nodes that are stored in the order of a hierarchical partition.
+
+    The nodes of leaf cluster i are the rows from ``boundaries[i]`` to ``boundaries[i +
+    1]``, so a row tells its leaf, and the leaf its path from the top: no node stores a
+    bit of it, as TT-GNN has it for tensor trains over METIS (Yin et al., 2022). With
+    :math:`b_1, ..., b_L` children per cluster, position l of leaf i is
+
+    .. math:: \lfloor i / \textstyle\prod_{m>l} b_m \rfloor
+        \quad \text{or that} \bmod b_l
+
+    for ``"levels"``, :math:`b_1 \cdots b_l` choices, and for ``"digits"``, :math:`b_l`
+    choices. Finding a leaf is a binary search: :math:`O(\log \prod_l b_l)` a node.
+
+    A module without parameters, so that the boundaries, 4 bytes each up to
+    :math:`2^{31}` nodes and 8 beyond, go where the encoder goes.
+
+    Args:
+        boundaries: First row of each leaf, then the number of nodes:
+            :math:`\prod_l b_l + 1` integers. A leaf may be empty.
+        branching: Children per cluster on each level, each at least 2.
+        kind: ``"levels"`` or ``"digits"``. (default: ``"levels"``)
+
+    Raises:
+        TypeError: Boundaries or branching not of integers.
+        ValueError: A branching below 2, another kind, or boundaries that are not as
+            many as there are leaves and one, do not begin at 0, or fall.
+
+    Example:
+        >>> prefix = Prefix(torch.tensor([0, 1, 3, 3, 4]), (2, 2))
+        >>> prefix.codebook_sizes, prefix.num_nodes, prefix.nbytes
+        ((2, 4), 4, 20)
+        >>> prefix(torch.tensor([0, 1, 2, 3]))
+        tensor([[0, 0],
+                [0, 1],
+                [0, 1],
+                [1, 3]])
+    """
+
+    boundaries: Tensor
+
+    def __init__(
+        self,
+        boundaries: Tensor | np.ndarray,
+        branching: Sequence[int],
+        kind: Kind = "levels",
+    ) -> None:
+        super().__init__()
+        if kind not in ("levels", "digits"):
+            raise ValueError(f"Prefix expects kind 'levels' or 'digits', got {kind!r}")
+        self.branching = _check_branching(branching)
+        self.kind = kind
+        boundaries = torch.as_tensor(boundaries)
+        _check_boundaries(boundaries, math.prod(self.branching))
+        self.num_nodes = int(boundaries[-1])
+        narrow = self.num_nodes <= torch.iinfo(torch.int32).max
+        width = torch.int32 if narrow else torch.int64
+        # A copy: what was checked stays as it is.
+        self.register_buffer("boundaries", boundaries.to(width, copy=True))
+
+    @classmethod
+    def of_leaves(
+        cls, leaves: Tensor, branching: Sequence[int], kind: Kind = "levels"
+    ) -> tuple["Prefix", Tensor]:
+        """Put nodes in the order of their leaves.
+
+        Args:
+            leaves: Leaf of each node, integers ``[N]``, the child on the last level
+                turning fastest.
+            branching: As above.
+            kind: As above.
+
+        Returns:
+            The prefix and ``int64`` ``[N]``, the node of each row.
+
+        Raises:
+            ValueError: Leaves that are not ``[N]``, or beyond the branching.
+
+        Example:
+            >>> prefix, order = Prefix.of_leaves(torch.tensor([1, 0, 1]), (2,))
+            >>> prefix.boundaries, order
+            (tensor([0, 1, 3], dtype=torch.int32), tensor([1, 0, 2]))
+        """
+        count = math.prod(_check_branching(branching))
+        if leaves.dim() != 1 or leaves.numel() == 0:
+            raise ValueError(
+                f"Prefix expects a leaf for each node, got shape {tuple(leaves.shape)}"
+            )
+        if int(leaves.min()) < 0 or int(leaves.max()) >= count:
+            raise ValueError(
+                f"Prefix expects leaves in [0, {count}), got leaves from "
+                f"{int(leaves.min())} to {int(leaves.max())}"
+            )
+        sizes = torch.bincount(leaves, minlength=count)
+        boundaries = functional.pad(sizes.cumsum(0), (1, 0))
+        return cls(boundaries, branching, kind), torch.argsort(leaves, stable=True)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """The alphabet of each position it tells."""
+        return prefix_sizes(self.branching, self.kind)
+
+    @property
+    def num_codebooks(self) -> int:
+        """Number of positions it tells."""
+        return len(self.branching)
+
+    @property
+    def nbytes(self) -> int:
+        """Exact bytes of the boundaries."""
+        return self.boundaries.numel() * self.boundaries.element_size()
+
+    def forward(self, rows: Tensor | None = None) -> Tensor:
+        """The codes of some rows, ``int64`` ``[B, L]``, or of all.
+
+        Args:
+            rows: Flat row numbers ``[B]``, or ``None`` for all.
+
+        Raises:
+            IndexError: Rows outside ``[0, N)``, on the CPU.
+        """
+        if rows is None:
+            rows = torch.arange(self.num_nodes, device=self.boundaries.device)
+        leaf = self._leaf(rows)
+        columns = []
+        for level, size in enumerate(self.branching):
+            below = math.prod(self.branching[level + 1 :])
+            column = torch.div(leaf, below, rounding_mode="floor")
+            columns.append(column if self.kind == "levels" else column % size)
+        return torch.stack(columns, dim=-1)
+
+    def _leaf(self, rows: Tensor) -> Tensor:
+        # Within the range of int32, and where out of range still out of range.
+        rows = rows.clamp(-1, self.num_nodes).to(self.boundaries.dtype)
+        leaf = torch.searchsorted(self.boundaries, rows, right=True) - 1
+        # Always 0, but rows out of range have leaves out of range: compiled code has
+        # no other check, and would read the codewords of another position.
+        first = functional.embedding(leaf, self.boundaries[:-1].unsqueeze(1)).squeeze(1)
+        return leaf + (first > rows)
+
+    def extra_repr(self) -> str:
+        """As the constructor takes them, the boundaries left out."""
+        return f"{self.num_nodes}, branching={self.branching}, kind={self.kind!r}"
+
+    def __repr__(self) -> str:
+        """One line."""
+        return f"Prefix({self.extra_repr()})"
+
+
+def prefix_sizes(branching: Sequence[int], kind: Kind) -> tuple[int, ...]:
+    """The alphabets that a branching makes.
+
+    Example:
+        >>> prefix_sizes((16, 8), "levels"), prefix_sizes((16, 8), "digits")
+        ((16, 128), (16, 8))
+    """
+    if kind == "digits":
+        return tuple(branching)
+    return tuple(itertools.accumulate(branching, operator.mul))
+
+
+def without_prefix(
+    codebook_sizes: tuple[int, ...], prefix: Prefix | None
+) -> tuple[int, ...]:
+    """The alphabets of the positions that a prefix does not tell."""
+    return codebook_sizes[0 if prefix is None else prefix.num_codebooks :]
+
+
+def _check_branching(branching: Sequence[int]) -> tuple[int, ...]:
+    children = tuple(branching)
+    for child in children:
+        if isinstance(child, bool) or not hasattr(child, "__index__"):
+            raise TypeError(f"Prefix expects branching of integers, got {child!r}")
+    if not children or min(children) < 2:
+        raise ValueError(
+            f"Prefix expects at least 2 children on at least one level, got {children}"
+        )
+    return tuple(int(child) for child in children)
+
+
+def _check_boundaries(boundaries: Tensor, leaves: int) -> None:
+    kind = boundaries.dtype
+    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
+        raise TypeError(f"Prefix expects boundaries of integers, got {kind}")
+    if tuple(boundaries.shape) != (leaves + 1,):
+        raise ValueError(
+            f"Prefix expects {leaves + 1} boundaries for {leaves} leaves, got shape "
+            f"{tuple(boundaries.shape)}"
+        )
+    if int(boundaries[0]) != 0 or int(boundaries[-1]) < 1:
+        raise ValueError(
+            "Prefix expects boundaries from 0 to the number of nodes, got them from "
+            f"{int(boundaries[0])} to {int(boundaries[-1])}"
+        )
+    falls = (boundaries[1:] < boundaries[:-1]).nonzero()
+    if falls.numel():
+        at = int(falls[0])
+        raise ValueError(
+            f"Prefix expects boundaries that never fall, got {int(boundaries[at])} "
+            f"before {int(boundaries[at + 1])} at leaf {at}"
+        )
