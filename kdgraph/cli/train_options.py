@@ -9,7 +9,11 @@ from kdgraph.training import TrainConfig
 from kdgraph.training.config import CODERS, COMPOSERS, GUIDANCE, METHODS, MODELS
 from kdgraph.training.methods import DEFAULT_RANK
 
-DATASETS = "sbm, cora, citeseer, pubmed, ogbn-arxiv, ogbn-products, ogbn-papers100M"
+DATASETS = (
+    "sbm, cora, citeseer, pubmed, ogbn-arxiv, ogbn-products, ogbn-papers100M, "
+    "arxiv-year, dblp, blogcatalog, pos-wikipedia, lastfm-asia, github, tolokers, "
+    "minesweeper, cornell5"
+)
 
 
 def declare(commands: Any) -> argparse.ArgumentParser:

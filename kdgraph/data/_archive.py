@@ -83,6 +83,18 @@ class Archive:
     def __contains__(self, key: object) -> bool:
         return key in self._members
 
+    def require(self, *keys: str) -> None:
+        """Check that arrays are there.
+
+        Raises:
+            ValueError: If one is not.
+        """
+        missing = [key for key in keys if key not in self]
+        if missing:
+            raise self.fault(
+                f"{', '.join(missing)} missing", "copy or download it again"
+            )
+
     def header(self, key: str) -> Header:
         """Return shape and type of an array, checked against the bytes stored.
 

@@ -16,6 +16,21 @@ def default_root(root: str | os.PathLike[str] | None) -> Path:
     return Path(chosen or "~/.cache/kdgraph").expanduser()
 
 
+def find_placed(name: str, base: Path, place: str, form: str) -> Path:
+    """Return the path of a file that nobody but the user can put there.
+
+    Raises:
+        FileNotFoundError: In one sentence that says where it goes, in which form.
+    """
+    path = base / place
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{name} is not downloaded, and {path} is missing; place {form} there, or "
+            "name the folder that has it with root or $KDGRAPH_DATA."
+        )
+    return path
+
+
 def is_empty(folder: Path) -> bool:
     """Return whether a folder is absent or holds nothing."""
     return not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

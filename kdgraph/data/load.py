@@ -6,15 +6,19 @@ import difflib
 import os
 from pathlib import Path
 
+from kdgraph.data.arxiv_year import load_arxiv_year
 from kdgraph.data.graph import Graph
 from kdgraph.data.npz import load_npz
 from kdgraph.data.ogb import load_ogb
+from kdgraph.data.placed import PLACED, load_placed
 from kdgraph.data.planetoid import load_planetoid
 from kdgraph.data.sbm import sbm
 
 _PLANETOID = ("cora", "citeseer", "pubmed")
 _OGB = ("ogbn-arxiv", "ogbn-products", "ogbn-papers100M")
-_CHOICES = {name.lower(): name for name in ("sbm", *_PLANETOID, *_OGB)}
+_CHOICES = {
+    name.lower(): name for name in ("sbm", *_PLANETOID, *_OGB, "arxiv-year", *PLACED)
+}
 
 
 def load_graph(
@@ -31,6 +35,11 @@ def load_graph(
     ``cora``, ``citeseer``, ``pubmed``            citation graphs, public split
     ``ogbn-arxiv``, ``ogbn-products``,            OGB, official split
     ``ogbn-papers100M``
+    ``arxiv-year``                                ogbn-arxiv, the year as label, see
+                                                  ``load_arxiv_year``
+    ``dblp``, ``lastfm-asia``, ``github``,        one label per node, see
+    ``cornell5``, ``tolokers``, ``minesweeper``   ``load_placed``
+    ``blogcatalog``, ``pos-wikipedia``            many labels per node, the same
     a path ending in ``.npz``                     your own, see ``load_npz``
     ============================================  =====================================
 
@@ -40,8 +49,10 @@ def load_graph(
         name: One of the names, in any case and with ``_`` for ``-``, or a path.
         root: Folder of data sets, by default ``$KDGRAPH_DATA``, else
             ``~/.cache/kdgraph``. What is there is read in place; what is not is
-            downloaded into it. Paths to files do not depend on it.
-        directed: Keep edges one way instead of symmetrising them.
+            downloaded into it (citation graphs and OGB) or refused (the others).
+            Paths to files do not depend on it.
+        directed: Keep edges one way instead of symmetrising them, where a graph has
+            directions.
         seed: Seed of a generated graph; the others do not depend on it.
 
     Returns:
@@ -67,6 +78,10 @@ def load_graph(
         return load_planetoid(known, root, directed=directed)
     if known in _OGB:
         return load_ogb(known, root, directed=directed)
+    if known == "arxiv-year":
+        return load_arxiv_year(root, directed=directed)
+    if known in PLACED:
+        return load_placed(known, root)
     close = difflib.get_close_matches(key, _CHOICES, n=1, cutoff=0.5)
     hint = f"did you mean {_CHOICES[close[0]]!r}? " if close else ""
     raise ValueError(

@@ -145,10 +145,10 @@ def _read_binary(
 ) -> tuple[NDArray[Any], NDArray[Any], int, tuple[str, ...]]:
     graph = _present(folder, "raw", "data.npz")
     with Archive(_present(folder, "raw", "node-label.npz")) as archive:
-        _require(archive, "node_label")
+        archive.require("node_label")
         y = archive.read("node_label").reshape(-1)
     with Archive(graph) as archive:
-        _require(archive, "edge_index", "num_nodes_list")
+        archive.require("edge_index", "num_nodes_list")
         edges = archive.header("edge_index")
         num_nodes = int(archive.read("num_nodes_list").sum())
         num_edges = edges.shape[-1] if edges.shape else 0
@@ -161,12 +161,6 @@ def _read_binary(
     if y.dtype.kind == "f":  # unlabelled papers are stored as nan
         y = np.where(np.isnan(y), -1, y).astype(np.int64)
     return edge_index, y, num_nodes, notes
-
-
-def _require(archive: Archive, *keys: str) -> None:
-    for key in keys:
-        if key not in archive:
-            raise archive.fault(f"{key} missing", "copy or download it again")
 
 
 def _read_splits(folder: Path, split: str) -> dict[str, NDArray[Any]]:

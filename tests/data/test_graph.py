@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from kdgraph.data import Graph, build_adjacency
+from kdgraph.data import Graph, build_adjacency, homophily, sbm
 
 
 def make(**changes: object) -> Graph:
@@ -91,3 +91,37 @@ def test_fingerprint_of_an_unsorted_matrix_leaves_it_alone() -> None:
 def test_errors(changes: dict[str, object], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         make(**changes)
+
+
+@pytest.mark.parametrize("directed", [False, True])
+def test_permuted_graph_is_the_same_graph(directed: bool) -> None:
+    graph = sbm(num_nodes=300, directed=directed, seed=1)
+    order = np.random.default_rng(0).permutation(300)
+    moved = graph.permuted(order)
+    assert np.array_equal(moved.adj.toarray(), graph.adj.toarray()[order][:, order])
+    assert moved.adj.has_sorted_indices
+    assert moved.adj.indices.dtype == graph.adj.indices.dtype
+    assert torch.equal(moved.y, graph.y[torch.from_numpy(order)])
+    for key in ("train_idx", "valid_idx", "test_idx"):
+        rows, nodes = getattr(moved, key), getattr(graph, key)
+        assert np.array_equal(order[rows.numpy()], nodes.numpy())
+    assert (moved.name, moved.directed) == (graph.name, directed)
+    assert homophily(moved) == homophily(graph)
+    assert moved.fingerprint() != graph.fingerprint()
+    back = moved.permuted(torch.from_numpy(np.argsort(order)))
+    assert back.fingerprint() == graph.fingerprint()
+
+
+def test_permuted_rows_of_many_labels() -> None:
+    graph = make(y=torch.eye(4)[:, :3], num_classes=3)
+    moved = graph.permuted(np.array([3, 1, 0, 2], dtype=np.int32))
+    assert moved.y.argmax(dim=1)[moved.test_idx].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[0, 1, 2], [0, 1, 2, 2], [0, 1, 2, 4], [0.0, 1.0, 2.0, 3.0], [[0, 1, 2, 3]]],
+)
+def test_permuted_refuses_what_is_no_order(order: list[object]) -> None:
+    with pytest.raises(ValueError, match=r"each id in \[0, 4\) once"):
+        make().permuted(np.array(order))
