@@ -14,10 +14,12 @@ from kdgraph.coders import (
     Coder,
     FixedCoder,
     GumbelCoder,
+    RefinedCoder,
     SoftmaxCoder,
     ThresholdCoder,
     VQCoder,
 )
+from kdgraph.codes import CodeTable, Prefix
 from kdgraph.composers import (
     Composer,
     ConcatComposer,
@@ -30,7 +32,8 @@ from kdgraph.composers import (
 torch.set_num_threads(1)
 
 NUM_NODES, DIM, POSITIONS = 23, 8, 4
-ALPHABETS: tuple[int | tuple[int, ...], ...] = (4, 5, (2, 6, 3, 5))
+RAGGED = (2, 6, 3, 5)
+ALPHABETS: tuple[int | tuple[int, ...], ...] = (4, 5, RAGGED)
 
 CODER_VARIANTS: dict[str, Callable[[], Coder]] = {
     "softmax": lambda: SoftmaxCoder("free"),
@@ -50,6 +53,8 @@ CODER_VARIANTS: dict[str, Callable[[], Coder]] = {
     "fixed": FixedCoder,
     "fixed-compact": lambda: FixedCoder("compact"),
     "fixed-given": lambda: FixedCoder(given_codes()),
+    "fixed-prefix": lambda: FixedCoder(prefixed_codes()),
+    "refined": RefinedCoder,
 }
 COMPOSER_VARIANTS: dict[str, Callable[[], Composer]] = {
     "sum": SumComposer,
@@ -64,11 +69,16 @@ COMPOSER_VARIANTS: dict[str, Callable[[], Composer]] = {
     "concat-batch": lambda: ConcatComposer(norm="batch"),
     "mlp": MLPComposer,
     "mlp-mean": lambda: MLPComposer(pool="mean", num_layers=2, norm="layer"),
+    "sum-int8": lambda: SumComposer(code_dim=3, storage="int8"),
+    "sum-shared-int8": lambda: SumComposer(shared=True, storage="int8"),
+    "concat-bfloat16": lambda: ConcatComposer(norm="batch", storage="bfloat16"),
+    "mlp-int8": lambda: MLPComposer(num_layers=2, norm="layer", storage="int8"),
     "recurrent": RecurrentComposer,
     "recurrent-both": lambda: RecurrentComposer(bidirectional=True),
     "recurrent-mean": lambda: RecurrentComposer(pool="mean", shared=True),
 }
 PLAIN_COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+LINEAR_COMPOSERS = ("sum", "concat")
 TYPICAL_CODERS = ("softmax-query", "gumbel-soft", "vq")
 BASELINES: dict[str, Callable[[], Encoder]] = {
     "full": lambda: FullEmbedding(NUM_NODES, DIM),
@@ -93,9 +103,16 @@ def given_codes() -> torch.Tensor:
     )
 
 
+def prefixed_codes() -> CodeTable:
+    """Codes of which the first two positions follow from the place of the node."""
+    prefix = Prefix(torch.tensor([0, 4, 4, 9, 15, 20, NUM_NODES]), (2, 3))
+    return CodeTable.from_codes(given_codes()[:, 2:], RAGGED[2:]).prefixed(prefix)
+
+
 def coded(coder: str, composer: str, alphabet: int | tuple[int, ...]) -> EncoderCase:
     """A ``KDEmbedding`` by the names of its parts."""
-    size = 2 if coder == "threshold" else alphabet
+    own: dict[str, int | tuple[int, ...]] = {"threshold": 2, "fixed-prefix": RAGGED}
+    size = own.get(coder, alphabet)
 
     def make() -> Encoder:
         return KDEmbedding(
@@ -124,7 +141,12 @@ def frozen(case: EncoderCase) -> EncoderCase:
 
 def all_cases() -> list[EncoderCase]:
     """Every coder with every plain composer, and every composer with typical coders."""
-    pairs = [(coder, plain) for coder in CODER_VARIANTS for plain in PLAIN_COMPOSERS]
+    pairs = [
+        (coder, plain)
+        for coder in CODER_VARIANTS
+        for plain in PLAIN_COMPOSERS
+        if coder != "refined" or plain in LINEAR_COMPOSERS
+    ]
     pairs += [
         (coder, composer)
         for composer in COMPOSER_VARIANTS
