@@ -18,10 +18,16 @@ def main() -> int:
     )
     runs.add_argument("--dataset", nargs="+", help="only these graphs")
     runs.add_argument("--root", type=Path, help="folder of data sets")
-    commands.add_parser("report", help="write the tables from the results")
+    commands.add_parser("report", help="write tables and figures from the results")
     arguments = parser.parse_args()
     if arguments.command == "report":
-        print(report.write_report())
+        if not report.write_figures():
+            print(
+                "matplotlib is not installed, so no figure was drawn; "
+                "pip install '.[bench]' brings it"
+            )
+        report.write_report()
+        print(report.PAGE)
         return 0
     experiments = _chosen(load_experiments(), arguments.names)
     failed = run.run_all(experiments, arguments.dataset, arguments.root)

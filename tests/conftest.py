@@ -33,6 +33,7 @@ torch.set_num_threads(1)
 
 NUM_NODES, DIM, POSITIONS = 23, 8, 4
 RAGGED = (2, 6, 3, 5)
+TREES = (None, (2, 3), None, None)
 ALPHABETS: tuple[int | tuple[int, ...], ...] = (4, 5, RAGGED)
 
 CODER_VARIANTS: dict[str, Callable[[], Coder]] = {
@@ -76,6 +77,8 @@ COMPOSER_VARIANTS: dict[str, Callable[[], Composer]] = {
     "recurrent": RecurrentComposer,
     "recurrent-both": lambda: RecurrentComposer(bidirectional=True),
     "recurrent-mean": lambda: RecurrentComposer(pool="mean", shared=True),
+    "sum-tree": lambda: SumComposer(3, null_code=False, storage="int8", trees=TREES),
+    "concat-tree": lambda: ConcatComposer(null_code=False, norm="batch", trees=TREES),
 }
 PLAIN_COMPOSERS = ("sum", "concat", "mlp", "recurrent")
 LINEAR_COMPOSERS = ("sum", "concat")
@@ -112,7 +115,8 @@ def prefixed_codes() -> CodeTable:
 def coded(coder: str, composer: str, alphabet: int | tuple[int, ...]) -> EncoderCase:
     """A ``KDEmbedding`` by the names of its parts."""
     own: dict[str, int | tuple[int, ...]] = {"threshold": 2, "fixed-prefix": RAGGED}
-    size = own.get(coder, alphabet)
+    own |= {"sum-tree": RAGGED, "concat-tree": RAGGED}
+    size = own.get(coder, own.get(composer, alphabet))
 
     def make() -> Encoder:
         return KDEmbedding(

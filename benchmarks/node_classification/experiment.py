@@ -46,6 +46,20 @@ class Experiment:
         """Where the result of one graph lies."""
         return RESULTS / dataset / f"{self.name}.json"
 
+    def record(self, dataset: str) -> dict[str, Any] | None:
+        """What a run on one graph left, failed or not; ``None`` before it."""
+        path = self.result_path(dataset)
+        if not path.exists():
+            return None
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record
+
+    def result(self, dataset: str) -> dict[str, Any] | None:
+        """What ``kdgraph train --json`` wrote for one graph, if it succeeded."""
+        record = self.record(dataset)
+        result: dict[str, Any] | None = record and record.get("result")
+        return result
+
 
 def load_experiments() -> list[Experiment]:
     """Every experiment, in the order of the table.
@@ -61,13 +75,14 @@ def load_experiments() -> list[Experiment]:
         if unknown:
             raise ValueError(f"{path.name} has unknown keys {unknown}")
         merged = default | difference
+        seeds = default["seeds"] | difference.get("seeds", {})
         found.append(
             Experiment(
                 name=path.stem,
                 label=merged["label"],
                 order=merged["order"],
                 datasets=tuple(merged["datasets"]),
-                seeds=merged["seeds"],
+                seeds=seeds,
                 options=merged["options"],
             )
         )

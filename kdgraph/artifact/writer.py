@@ -111,7 +111,7 @@ def _contents(
         embedding_dim=composer.embedding_dim,
         codebook_sizes=table.codebook_sizes,
         composer=name,
-        config=composer.config,
+        config=composer.stored_config,
         user=_user_metadata(metadata),
         sha256_codes=check_codes(_chunks(table), table.packed_sizes, None),
         sha256=UNSIGNED,

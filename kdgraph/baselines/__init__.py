@@ -3,5 +3,6 @@
 from kdgraph.baselines.full import FullEmbedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
+from kdgraph.baselines.spreading import Spreading
 
-__all__ = ["FullEmbedding", "LabelPropagation", "LowRankEmbedding"]
+__all__ = ["FullEmbedding", "LabelPropagation", "LowRankEmbedding", "Spreading"]

@@ -1,6 +1,7 @@
 """Parsers that answer in one sentence, and help that shows defaults that exist."""
 
 import argparse
+import re
 from typing import Any, NoReturn
 
 USER_ERROR = 2
@@ -62,3 +63,18 @@ def query_dim(text: str) -> int:
         raise argparse.ArgumentTypeError(
             f"expected a number or 'free', got {text!r}"
         ) from None
+
+
+def byte_count(text: str) -> int:
+    """Bytes, as a number or with one of the suffixes K, M, G and T, powers of 1024.
+
+    Example:
+        >>> byte_count("4G"), byte_count("512")
+        (4294967296, 512)
+    """
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([KMGT]?)(?:i?B)?", text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(
+            f"expected bytes like 512M or 4G, got {text!r}"
+        )
+    return int(float(match.group(1)) * 1024 ** " KMGT".index(match.group(2) or " "))

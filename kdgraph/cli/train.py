@@ -15,7 +15,7 @@ from kdgraph.cli import train_options
 from kdgraph.cli.interrupt import interrupt_between_epochs
 from kdgraph.cli.train_report import describe, result_table
 from kdgraph.data import load_graph
-from kdgraph.training import MethodResult, Runner, TrainConfig, Trainer
+from kdgraph.training import MethodResult, Pick, Runner, TrainConfig, Trainer
 from kdgraph.training.checkpoint import write_json
 from kdgraph.training.peak_memory import reset_peak_rss
 
@@ -78,7 +78,7 @@ def _train(
 ) -> MethodResult:
     config, seeds = runner.config, arguments.seeds
     epochs = config.epochs or 0
-    stages = 2 if config.guidance == "pretrained" else 1
+    stages = 2 if config.guidance in ("pretrained", "diffusion") else 1
     # tqdm shows nothing by itself where the output is no terminal.
     hidden = True if arguments.quiet or config.method == "labelprop" else None
     with tqdm(
@@ -102,7 +102,14 @@ def _train(
             if between is not None:
                 between()
 
-        return runner.run(seeds, on_epoch)
+        def on_coding(seed: int, done: float, stage: str) -> None:
+            bar.set_postfix(seed=seed, codes=f"{stage} {100 * done:.0f} %")
+
+        def on_pick(pick: Pick) -> None:
+            if not arguments.quiet:
+                bar.write(pick.text, file=sys.stdout)
+
+        return runner.run(seeds, on_epoch, on_coding=on_coding, on_pick=on_pick)
 
 
 def _check_output(path: Path) -> None:

@@ -4,9 +4,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdgraph.cli.parser import query_dim, sizes
+from kdgraph.cli.parser import byte_count, query_dim, sizes
 from kdgraph.training import TrainConfig
-from kdgraph.training.config import CODERS, COMPOSERS, GUIDANCE, METHODS, MODELS
+from kdgraph.training.config import (
+    CODERS,
+    COMPOSERS,
+    GUIDANCE,
+    METHODS,
+    MODELS,
+    STORAGE,
+)
 from kdgraph.training.methods import DEFAULT_RANK
 
 DATASETS = (
@@ -95,15 +102,16 @@ def _method(group: Any) -> None:
 def _codes(group: Any) -> None:
     group.add_argument(
         "--coder",
-        default="softmax",
+        default="auto",
         choices=CODERS,
-        help="how nodes choose codes: learned, or fixed",
+        help="how nodes choose codes: read off the graph in a way that fits it (auto), "
+        "given (fixed), given and re-chosen by gradients (refined), or learned",
     )
     group.add_argument(
         "--composer",
-        default="concat",
         choices=COMPOSERS,
-        help="how codewords become a vector",
+        help="how codewords become a vector (default: sum for codes read off the "
+        "graph, else concat)",
     )
     group.add_argument(
         "--num-codebooks",
@@ -127,9 +135,55 @@ def _codes(group: Any) -> None:
     )
     group.add_argument(
         "--codes",
-        default="random",
         metavar="WHAT",
-        help="of --coder fixed: random, compact, or a .npy or .npz file",
+        help="codes that are given: parts read off the graph like "
+        "tree:16x16+spectral:4x64, random, compact, or a .npy or .npz file",
+    )
+    group.add_argument(
+        "--code-dim",
+        type=int,
+        metavar="d",
+        help="width of a codeword, projected to C (default: by recipe)",
+    )
+    group.add_argument(
+        "--storage",
+        choices=STORAGE,
+        help="how codebooks are stored; they are trained as they will be stored "
+        "(default: by recipe)",
+    )
+    group.add_argument(
+        "--bytes-per-node",
+        type=float,
+        metavar="B",
+        help="of --coder auto: at most so many, codes and codebooks together",
+    )
+    group.add_argument(
+        "--compression",
+        type=float,
+        metavar="X",
+        help="of --coder auto: at least so many times smaller than the table",
+    )
+    group.add_argument(
+        "--memory",
+        type=byte_count,
+        default=TrainConfig.memory,
+        metavar="BYTES",
+        help="that node vectors may take while codes are read off the graph, such as "
+        "2G (default: 4G)",
+    )
+    group.add_argument(
+        "--refine-step",
+        type=float,
+        default=TrainConfig.refine_step,
+        metavar="ETA",
+        help="how far codes are re-chosen along the gradient",
+    )
+    group.add_argument(
+        "--refine-every",
+        type=int,
+        default=TrainConfig.refine_every,
+        metavar="n",
+        help="epochs from one re-assignment to the next",
     )
     group.add_argument(
         "--no-null-code",
@@ -140,9 +194,9 @@ def _codes(group: Any) -> None:
     group.add_argument(
         "--code-dropout",
         type=float,
-        default=TrainConfig.code_dropout,
         metavar="P",
-        help="probability with which a training step leaves out a position",
+        help="probability with which a training step leaves out a position (default: "
+        "by recipe)",
     )
     group.add_argument(
         "--entropy-weight",
@@ -156,17 +210,17 @@ def _codes(group: Any) -> None:
 def _guidance(group: Any) -> None:
     group.add_argument(
         "--guidance",
-        default="none",
         choices=GUIDANCE,
-        help="pull codes toward a full table that learns beside them, or was trained "
-        "before",
+        help="learn from more than labels: from a full table beside the codes (online) "
+        "or before them (pretrained), or without a table from labels spread over the "
+        "graph (labelprop) or class scores of a first training (diffusion) "
+        "(default: by recipe)",
     )
     group.add_argument(
         "--guidance-weight",
         type=float,
-        default=TrainConfig.guidance_weight,
         metavar="W",
-        help="of that pull in the loss",
+        help="of that in the loss (default: by recipe)",
     )
     group.add_argument(
         "--guidance-mix",

@@ -6,6 +6,7 @@ from typing import Any
 from kdgraph.cli.format import human_bytes, text_table
 from kdgraph.data import Graph
 from kdgraph.training import MethodResult, TrainConfig, recipe_name
+from kdgraph.training.config import STRUCTURAL
 
 
 def describe(graph: Graph, config: TrainConfig) -> str:
@@ -31,6 +32,7 @@ def result_table(results: Sequence[MethodResult]) -> str:
     header = [
         "method",
         f"test {results[0].graph.metric}",
+        "with label head",
         "valid",
         "bytes",
         "compression",
@@ -55,7 +57,9 @@ def label(config: TrainConfig) -> str:
         size_text = f"({','.join(map(str, size))})" if len(size) < 5 else "mixed"
     else:
         size_text = str(size)
-    guided = "" if config.guidance == "none" else f" {config.guidance}"
+    guided = "" if config.guidance in (None, "none") else f" {config.guidance}"
+    if config.coder in STRUCTURAL and config.codes is not None:
+        return f"kd {config.coder} {config.codes}{guided}"
     return f"kd {config.coder} {config.num_codebooks}x{size_text}{guided}"
 
 
@@ -67,6 +71,7 @@ def _row(result: MethodResult) -> list[str]:
     return [
         label(result.config),
         _score(found["test_score"]),
+        _score(found["label_head"]["test_score"]) if found["label_head"] else "-",
         _score(found["valid_score"]),
         human_bytes(result.inference_bytes),
         f"{ratio:.1f}x" if ratio is not None else "-",

@@ -126,7 +126,7 @@ class VQCoder(Coder):
             nodes = _spare_nodes(codes[:, position])[: dead.numel()]
             dead = dead[: nodes.numel()]
             wanted = self._wanted(nodes, position, composer.codebooks)
-            composer.weight[dead] = wanted.to(composer.weight.dtype)
+            composer.set_codewords(dead, wanted)
             used[dead] = True
             moved += dead.numel()
         return moved

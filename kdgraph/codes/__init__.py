@@ -1,12 +1,44 @@
 """Codes: integers per node, packed, and ways to make them without gradients."""
 
+from kdgraph.codes.combine import combine_codes
+from kdgraph.codes.extend import extend_codes
+from kdgraph.codes.hashing import hash_codes
+from kdgraph.codes.hierarchy import Partition
+from kdgraph.codes.kmeans import kmeans
+from kdgraph.codes.partition import partition_codes, partition_graph
+from kdgraph.codes.prefix import Prefix
+from kdgraph.codes.projection import projection_codes
+from kdgraph.codes.quantization import Quantization
+from kdgraph.codes.quantize import product_quantize, residual_quantize
 from kdgraph.codes.random import compact_codes, expand_sizes, random_codes
+from kdgraph.codes.recipe import CodeRecipe, Order
+from kdgraph.codes.recluster import recluster
+from kdgraph.codes.refine import refine_codes, trust_region_target
+from kdgraph.codes.spectral import spectral_codes
 from kdgraph.codes.table import CodeTable, check_codebook_sizes
 
 __all__ = [
+    "CodeRecipe",
     "CodeTable",
+    "Order",
+    "Partition",
+    "Prefix",
+    "Quantization",
     "check_codebook_sizes",
+    "combine_codes",
     "compact_codes",
     "expand_sizes",
+    "extend_codes",
+    "hash_codes",
+    "kmeans",
+    "partition_codes",
+    "partition_graph",
+    "product_quantize",
+    "projection_codes",
     "random_codes",
+    "recluster",
+    "refine_codes",
+    "residual_quantize",
+    "spectral_codes",
+    "trust_region_target",
 ]

@@ -39,7 +39,8 @@ def read_structure(adj: object, reader: str) -> Structure:
         [[0.0, 1.0], [1.0, 0.0]]
     """
     given: Any = _from_torch(adj) if isinstance(adj, Tensor) else adj
-    if not sparse.issparse(given):
+    sparse_kind: bool = sparse.issparse(given)
+    if not sparse_kind:
         raise TypeError(
             f"{reader} expects a scipy.sparse or torch.sparse adjacency, got "
             f"{type(adj).__name__}; call build_adjacency on an edge list"

@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
+from kdgraph.composers.check import check_codes
 from kdgraph.composers.norm import Norm, make_norm
 from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import (
@@ -112,6 +113,11 @@ class Composer(Strategy):
         return Codebooks(weight, self.offsets, self.codebook_sizes)
 
     @property
+    def stored_config(self) -> dict[str, Any]:
+        """The constructor arguments that tell how to read :meth:`stored_tensors`."""
+        return self.config
+
+    @property
     def width(self) -> int:
         """Width of a codeword d."""
         return self.weight.size(1)
@@ -125,6 +131,16 @@ class Composer(Strategy):
                 self.weight[self.offsets] = 0.0
         for module in self.children():
             _reset(module)
+
+    @torch.no_grad()
+    def set_codewords(self, rows: Tensor, codewords: Tensor) -> None:
+        """Put codewords in the place of others; storing may round them.
+
+        Args:
+            rows: Rows ``[R]`` of :attr:`codebooks`, none of a null code.
+            codewords: ``[R, d]``.
+        """
+        self.weight[rows] = codewords.to(self.weight.dtype)
 
     def forward(self, codes: Tensor | Selection) -> Tensor:
         """Compose vectors.
@@ -143,7 +159,7 @@ class Composer(Strategy):
         self._require_bound()
         if isinstance(codes, Selection):
             return self._compose(codes)
-        self._check_codes(codes)
+        check_codes(codes, self.codebook_sizes, type(self).__name__)
         vectors = self._compose(Selection(codes.reshape(-1, codes.size(-1)).long()))
         return vectors.reshape(*codes.shape[:-1], self.embedding_dim)
 
@@ -236,23 +252,6 @@ class Composer(Strategy):
     def _compose(self, selection: Selection) -> Tensor:
         normed: Tensor = self.output_norm(self._combine(selection))
         return normed
-
-    def _check_codes(self, codes: Tensor) -> None:
-        name, positions = type(self).__name__, len(self.codebook_sizes)
-        if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool:
-            raise TypeError(f"{name} expects integer codes, got {codes.dtype}")
-        if codes.dim() == 0 or codes.size(-1) != positions:
-            raise ValueError(
-                f"{name} expects codes [*, {positions}], got shape {tuple(codes.shape)}"
-            )
-        if codes.device.type != "cpu" or torch.compiler.is_compiling():
-            return
-        sizes = torch.tensor(self.codebook_sizes)
-        if codes.numel() and bool(((codes < 0) | (codes >= sizes)).any()):
-            raise IndexError(
-                f"{name} expects codes in [0, K_j) with K = {self.codebook_sizes}, got "
-                f"values from {int(codes.min())} to {int(codes.max())}"
-            )
 
 
 def _is_counter(name: str) -> bool:

@@ -1,9 +1,8 @@
 """ConcatComposer: the product composition."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdgraph.composers.linear import LinearComposer
-from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import Selection
 
 
@@ -26,6 +25,9 @@ class ConcatComposer(LinearComposer):
         storage: What codebooks and linear maps are rounded to, while training as when
             stored: ``"bfloat16"``, ``"int8"`` or ``None``; see :class:`Composer`.
             (default: ``None``)
+        trees: For each position ``None``, or the branching ``(b_1, ..., b_L)`` of the
+            hierarchy whose leaves are its choices: it is trained as a sum over levels
+            and stored as one codebook; see :class:`LinearComposer`. (default: ``None``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -55,20 +57,15 @@ class ConcatComposer(LinearComposer):
             )
         return self.embedding_dim // positions
 
-    def _build(self, width: int) -> None:
-        total = width * len(self.codebook_sizes)
-        self.projection = (
-            nn.Identity()
-            if self.code_dim is None
-            else StoredLinear(total, self.embedding_dim, self.storage)
-        )
+    def _placed_width(self) -> int:
+        return len(self.codebook_sizes) * self.width
 
     def _combine(self, selection: Selection) -> Tensor:
         return self._project(selection.gather(self.codebooks).flatten(1))
 
     def _placed_codewords(self) -> Tensor:
         rows = self._own_rows()
-        placed = rows.new_zeros(rows.size(0), len(self.codebook_sizes) * self.width)
+        placed = rows.new_zeros(rows.size(0), self._placed_width())
         start = 0
         for position, size in enumerate(self.codebook_sizes):
             column = position * self.width

@@ -1,13 +1,20 @@
 """What the two linear compositions share: vectors are a product of two matrices."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from kdgraph.composers.ancestors import Ancestors, Trees, check_trees
 from kdgraph.composers.base import Composer
-from kdgraph.composers.norm import BatchNorm
+from kdgraph.composers.norm import BatchNorm, Norm
 from kdgraph.composers.stored_linear import StoredLinear
+from kdgraph.ops import Storage
+
+_ANCESTORS = "ancestors."
 
 
 class LinearComposer(Composer):
@@ -17,9 +24,92 @@ class LinearComposer(Composer):
     :math:`E = B C`, so :math:`\mathrm{rank}(E) \le \min(N, \sum_j K_j - D + 1, C)`.
     Batch normalisation with running statistics is affine and folds into C; layer
     normalisation is not linear.
+
+    Positions may be ``trees``: their choices are the leaves of a hierarchy, and their
+    codewords are trained as sums over it, see :class:`Ancestors`. Everything else sees
+    the sums: what is looked up, rounded, stored and counted. Freezing and loading leave
+    a composer with ordinary codebooks.
+
+    Args:
+        code_dim: See :class:`Composer`, as for those that follow.
+        shared: One codebook for all positions, which then are no trees.
+        norm: Normalisation of the vectors.
+        null_code: Whether choice 0 stands for zero. Leaf 0 is a cluster like any other,
+            so trees need ``False``.
+        storage: What weights are rounded to.
+        trees: For each position the branching ``(b_1, ..., b_L)`` of its hierarchy,
+            :math:`b_1 \cdots b_L = K_j`, the child on the last level turning fastest;
+            or ``None`` for an ordinary codebook.
+
+    Raises:
+        TypeError: Trees that are not integers, position by position.
+        ValueError: An option out of range, or trees with ``shared`` or ``null_code``.
     """
 
     projection: nn.Module
+    ancestors: Ancestors | None
+
+    def __init__(
+        self,
+        code_dim: int | None = None,
+        *,
+        shared: bool = False,
+        norm: Norm = None,
+        null_code: bool = True,
+        storage: Storage = None,
+        trees: Trees | None = None,
+    ) -> None:
+        super().__init__(
+            code_dim, shared=shared, norm=norm, null_code=null_code, storage=storage
+        )
+        name = type(self).__name__
+        if trees is not None and (shared or null_code):
+            raise ValueError(
+                f"{name} expects shared=False and null_code=False with trees, got "
+                f"shared={shared} and null_code={null_code}; leaf 0 is a cluster, not "
+                "a null code"
+            )
+        self.trees = None if trees is None else check_trees(trees, name)
+        self.ancestors = None
+
+    @property
+    @override
+    def stored_config(self) -> dict[str, Any]:
+        return {name: value for name, value in self.config.items() if name != "trees"}
+
+    @override
+    @torch.no_grad()
+    def set_codewords(self, rows: Tensor, codewords: Tensor) -> None:
+        own = codewords
+        if self.ancestors is not None:
+            above = self.ancestors(torch.zeros_like(self.weight))
+            own = codewords - above[rows]
+        super().set_codewords(rows, own)
+
+    @override
+    @torch.no_grad()
+    def freeze(self) -> Self:
+        if self.ancestors is not None:
+            self.weight.copy_(self._codewords())
+        self._fell_trees()
+        return super().freeze()
+
+    @override
+    def stored_tensors(self) -> dict[str, Tensor]:
+        tensors = super().stored_tensors()
+        return {
+            name: tensor
+            for name, tensor in tensors.items()
+            if not name.startswith(_ANCESTORS)
+        }
+
+    @override
+    def load_stored(
+        self, tensors: Mapping[str, Tensor], *, assign: bool = False
+    ) -> None:
+        # What was stored are the sums.
+        self._fell_trees()
+        super().load_stored(tensors, assign=assign)
 
     def basis(self) -> Tensor:
         r"""The dense factor C, ``[sum(K_j), C]``: one vector per position and choice.
@@ -47,8 +137,33 @@ class LinearComposer(Composer):
         return rows
 
     @abstractmethod
+    def _placed_width(self) -> int:
+        """Width W of what the projection reads."""
+
+    @abstractmethod
     def _placed_codewords(self) -> Tensor:
         """``[sum(K_j), W]``: each codeword where it lands before the projection."""
+
+    def _build(self, width: int) -> None:
+        if self.trees is not None:
+            ancestors = Ancestors(
+                self.trees, self.codebook_sizes, width, type(self).__name__
+            )
+            self.ancestors = ancestors if ancestors.weight.numel() else None
+        self.projection = (
+            nn.Identity()
+            if self.code_dim is None
+            else StoredLinear(self._placed_width(), self.embedding_dim, self.storage)
+        )
+
+    @override
+    def _codewords(self) -> Tensor:
+        rows = super()._codewords()
+        return rows if self.ancestors is None else self.ancestors(rows)
+
+    def _fell_trees(self) -> None:
+        """Go on with ordinary codebooks."""
+        self.trees = self.ancestors = None
 
     def _own_rows(self) -> Tensor:
         """Codewords ``[sum(K_j), d]``, a shared codebook repeated per position."""

@@ -1,9 +1,8 @@
 """SumComposer: the linear composition."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from kdgraph.composers.linear import LinearComposer
-from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import Selection
 
 
@@ -24,6 +23,9 @@ class SumComposer(LinearComposer):
         storage: What codebooks and linear maps are rounded to, while training as when
             stored: ``"bfloat16"``, ``"int8"`` or ``None``; see :class:`Composer`.
             (default: ``None``)
+        trees: For each position ``None``, or the branching ``(b_1, ..., b_L)`` of the
+            hierarchy whose leaves are its choices: it is trained as a sum over levels
+            and stored as one codebook; see :class:`LinearComposer`. (default: ``None``)
 
     Shapes:
         - **input:** codes ``[*, D]``
@@ -48,12 +50,8 @@ class SumComposer(LinearComposer):
     def _default_width(self) -> int:
         return self.embedding_dim
 
-    def _build(self, width: int) -> None:
-        self.projection = (
-            nn.Identity()
-            if self.code_dim is None
-            else StoredLinear(width, self.embedding_dim, self.storage)
-        )
+    def _placed_width(self) -> int:
+        return self.width
 
     def _combine(self, selection: Selection) -> Tensor:
         return self._project(selection.sum(self.codebooks))

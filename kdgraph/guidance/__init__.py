@@ -2,6 +2,7 @@
 
 from kdgraph.guidance.auto_encoding import AutoEncoding
 from kdgraph.guidance.base import Guidance
+from kdgraph.guidance.class_targets import ClassTargets
 from kdgraph.guidance.entropy import EntropyRegularization
 from kdgraph.guidance.online import OnlineDistillation
 from kdgraph.guidance.pretrained import PretrainedDistillation
@@ -15,6 +16,7 @@ from kdgraph.guidance.temperature import TemperatureSchedule
 
 __all__ = [
     "AutoEncoding",
+    "ClassTargets",
     "ConstantSchedule",
     "EntropyRegularization",
     "ExponentialSchedule",

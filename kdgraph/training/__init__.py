@@ -1,7 +1,9 @@
 """Training: configurations, the loop, checkpoints, results."""
 
+from kdgraph.training.auto import Pick
 from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.label_head import HeadResult, spread_head
 from kdgraph.training.loop import Trainer
 from kdgraph.training.model_file import load_classifier
 from kdgraph.training.plan import PlanRow, plan
@@ -10,8 +12,10 @@ from kdgraph.training.result import MethodResult
 from kdgraph.training.runner import Runner
 
 __all__ = [
+    "HeadResult",
     "MethodResult",
     "NodeClassifier",
+    "Pick",
     "PlanRow",
     "Runner",
     "TrainConfig",
@@ -21,4 +25,5 @@ __all__ = [
     "plan",
     "recipe_name",
     "resolve_config",
+    "spread_head",
 ]

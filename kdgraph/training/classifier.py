@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from kdgraph.data import Graph, gcn_norm, to_edge_index, to_torch_csr
 from kdgraph.encoder import Encoder, Encoding
-from kdgraph.guidance import Guidance
+from kdgraph.guidance import ClassTargets, Guidance
 
 
 class NodeClassifier(nn.Module):
@@ -19,6 +19,7 @@ class NodeClassifier(nn.Module):
         gnn: A network ``(x, edge_index) -> scores``.
         guides: Training-time companions of the encoder. (default: none)
         input_dropout: Dropout on the vectors. (default: ``0.0``)
+        targets: Classes to learn beside the labels. (default: none)
     """
 
     def __init__(
@@ -27,12 +28,14 @@ class NodeClassifier(nn.Module):
         gnn: nn.Module,
         guides: Sequence[Guidance] = (),
         input_dropout: float = 0.0,
+        targets: ClassTargets | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.gnn = gnn
         self.guides = nn.ModuleList(guides)
         self.input_dropout = input_dropout
+        self.targets = targets
 
     @property
     def guidance(self) -> list[Guidance]:
@@ -45,7 +48,10 @@ class NodeClassifier(nn.Module):
         for guide in self.guidance:
             encoding = guide(encoding)
         x = functional.dropout(encoding.x, self.input_dropout, self.training)
-        return self.gnn(x, adjacency), encoding.penalty
+        logits, penalty = self.gnn(x, adjacency), encoding.penalty
+        if self.training and self.targets is not None:
+            penalty = penalty + self.targets(logits)
+        return logits, penalty
 
 
 def message_graph(

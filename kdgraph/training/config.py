@@ -7,9 +7,12 @@ from typing import Any
 
 METHODS = ("kd", "full", "lowrank", "labelprop")
 MODELS = ("gcn", "sage", "gat", "gin")
-GUIDANCE = ("none", "online", "pretrained")
-CODERS = ("softmax", "gumbel", "vq", "threshold", "fixed")
+GUIDANCE = ("none", "online", "pretrained", "labelprop", "diffusion")
+CODERS = ("auto", "softmax", "gumbel", "vq", "threshold", "fixed", "refined")
+STRUCTURAL = ("fixed", "refined")
+"""Coders whose codes are there before training begins."""
 COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+STORAGE = ("float32", "bfloat16", "int8")
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,21 @@ class TrainConfig:
 
     method: str = "kd"
     coder: str = "softmax"
-    composer: str = "concat"
-    guidance: str = "none"
+    composer: str | None = None
+    guidance: str | None = None
     num_codebooks: int | None = None
     codebook_size: int | tuple[int, ...] | None = None
     query_dim: int | None = None
     null_code: bool = True
-    code_dropout: float = 0.0
-    codes: str = "random"
+    code_dropout: float | None = None
+    code_dim: int | None = None
+    storage: str | None = None
+    codes: str | None = None
+    refine_step: float = 1.0
+    refine_every: int = 10
+    compression: float | None = None
+    bytes_per_node: float | None = None
+    memory: int = 4 << 30
     rank: int | None = None
     max_bytes: int | None = None
     dim: int = 128
@@ -46,7 +56,7 @@ class TrainConfig:
     lr: float = 0.01
     weight_decay: float | None = None
     coder_weight_decay: float | None = None
-    guidance_weight: float = 0.01
+    guidance_weight: float | None = None
     guidance_mix: float = 0.5
     entropy_weight: float = 0.0
     epochs: int | None = None
@@ -54,10 +64,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
+            value = getattr(self, name)
+            if value not in choices and not (value is None and name in _BY_RECIPE):
                 raise ValueError(
-                    f"unknown {name} {getattr(self, name)!r}: expected one of "
-                    f"{', '.join(choices)}"
+                    f"unknown {name} {value!r}: expected one of {', '.join(choices)}"
                 )
         for name, smallest in _AT_LEAST.items():
             value = getattr(self, name)
@@ -73,15 +83,24 @@ class TrainConfig:
             raise ValueError(f"guidance_mix lies in [0, 1], got {self.guidance_mix}")
         if not 0.0 < self.lr <= _LARGEST:
             raise ValueError(f"lr is above 0 and at most {_LARGEST:g}, got {self.lr}")
+        for name in ("compression", "bytes_per_node"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 < value <= _LARGEST:
+                raise ValueError(f"{name} is above 0, got {value}")
+            if value is not None and self.coder != "auto":
+                raise ValueError(
+                    f"{name} is what coder 'auto' fits codes into, got coder "
+                    f"{self.coder!r}; leave out one of them"
+                )
         self._check_guidance()
 
     def _check_guidance(self) -> None:
-        if self.guidance != "none" and self.method != "kd":
+        if self.guidance in ("online", "pretrained") and self.method != "kd":
             raise ValueError(
                 f"guidance {self.guidance!r} helps codes learn and needs method 'kd', "
                 f"got method {self.method!r}"
             )
-        relaxed = self.method == "kd" and self.coder not in ("vq", "fixed")
+        relaxed = self.method == "kd" and self.coder not in ("vq", *STRUCTURAL)
         if self.entropy_weight > 0 and not relaxed:
             raise ValueError(
                 "entropy_weight needs method 'kd' and coder 'softmax', 'gumbel' or "
@@ -121,7 +140,9 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "composer": COMPOSERS,
     "guidance": GUIDANCE,
     "model": MODELS,
+    "storage": STORAGE,
 }
+_BY_RECIPE = ("composer", "guidance", "storage")
 _AT_LEAST = {
     "num_codebooks": 1,
     "query_dim": 0,
@@ -136,4 +157,8 @@ _AT_LEAST = {
     "coder_weight_decay": 0,
     "guidance_weight": 0,
     "entropy_weight": 0,
+    "code_dim": 1,
+    "refine_step": 0,
+    "refine_every": 1,
+    "memory": 1,
 }

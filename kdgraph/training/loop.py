@@ -14,6 +14,8 @@ from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import optimizer_groups
 from kdgraph.training.metrics import classification_loss, score
+from kdgraph.training.model_file import best_embedding
+from kdgraph.training.refinement import Refinement
 
 Observer = Callable[["Trainer"], None]
 
@@ -30,6 +32,7 @@ class Progress:
         seconds: What the optimisation steps took, evaluation not counted.
         losses: Of every epoch.
         valid_scores: Of every epoch.
+        reverted: Epochs after which a re-assignment of codes was taken back.
     """
 
     epoch: int = 0
@@ -39,6 +42,7 @@ class Progress:
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)
     valid_scores: list[float] = field(default_factory=list)
+    reverted: list[int] = field(default_factory=list)
 
 
 class Trainer:
@@ -80,6 +84,7 @@ class Trainer:
         self.optimizer = torch.optim.Adam(groups, lr=config.lr)
         self.progress = Progress()
         self.best: dict[str, Any] = {}
+        self.refinement = Refinement(model)
 
     @property
     def done(self) -> bool:
@@ -106,6 +111,9 @@ class Trainer:
             self._evaluate()
             self.progress.losses.append(loss)
             self.progress.epoch += 1
+            now = self.progress
+            if self.refinement.judge(now.epoch, now.best_valid, self.best):
+                now.reverted.append(now.epoch)
             if after_epoch is not None:
                 after_epoch(self)
 
@@ -116,6 +124,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "progress": asdict(self.progress),
+            "refinement": self.refinement.mark,
             "rng": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -128,11 +137,28 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
         self.progress = Progress(**state["progress"])
+        self.refinement.mark = state["refinement"]
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
+    @torch.no_grad()
+    def best_scores(self) -> Tensor:
+        """Class scores ``[N, T]`` of the epoch that was best on validation.
+
+        It becomes the state of the network, and of an encoder that is no codes.
+        """
+        encoder, gnn = self.model.encoder, self.model.gnn.eval()
+        gnn.load_state_dict(self.best["gnn"])
+        if isinstance(encoder, KDEmbedding):
+            encoder = best_embedding(encoder, self.best)
+        else:
+            encoder.load_state_dict(self.best["encoder"])
+        scores: Tensor = gnn(encoder.to(self.device).eval()(), self.adjacency)
+        return scores
+
     def _step(self) -> float:
+        self.refinement.before_step(self.progress.epoch, self.progress.best_valid)
         self.model.train()
         for guide in self.model.guidance:
             guide.set_progress(self.progress.epoch)
@@ -178,6 +204,8 @@ class Trainer:
         if isinstance(encoder, KDEmbedding):
             kept["packed"] = encoder.code_table().packed.cpu()
             kept["composer"] = _copied(encoder.composer.stored_tensors())
+            if self.refinement.coder is not None:
+                kept["trained"] = _copied(encoder.composer.state_dict())
         else:
             kept["encoder"] = _copied(encoder.state_dict())
         return kept

@@ -13,10 +13,12 @@ from kdgraph.coders import (
     Coder,
     FixedCoder,
     GumbelCoder,
+    RefinedCoder,
     SoftmaxCoder,
     ThresholdCoder,
     VQCoder,
 )
+from kdgraph.codes import CodeRecipe, CodeTable
 from kdgraph.composers import (
     Composer,
     ConcatComposer,
@@ -27,16 +29,25 @@ from kdgraph.composers import (
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import (
+    ClassTargets,
     EntropyRegularization,
     Guidance,
     OnlineDistillation,
     PretrainedDistillation,
 )
-from kdgraph.training.config import TrainConfig
+from kdgraph.training.config import STRUCTURAL, TrainConfig
 
 
-def build_encoder(config: TrainConfig, num_nodes: int) -> Encoder:
+def build_encoder(
+    config: TrainConfig, num_nodes: int, codes: CodeTable | None = None
+) -> Encoder:
     """The encoder of a resolved configuration.
+
+    Args:
+        config: A resolved configuration.
+        num_nodes: Number of nodes N.
+        codes: What the recipe of structural codes gave on the graph; without them codes
+            of the same sizes stand in.
 
     Raises:
         ValueError: Sizes that do not fit together, or a method without an encoder.
@@ -56,9 +67,9 @@ def build_encoder(config: TrainConfig, num_nodes: int) -> Encoder:
             config.dim,
             num_codebooks=config.num_codebooks,
             codebook_size=config.codebook_size,
-            coder=_build_coder(config),
-            composer=_COMPOSERS[config.composer](null_code=config.null_code),
-            code_dropout=config.code_dropout,
+            coder=_build_coder(config, num_nodes, codes),
+            composer=_build_composer(config),
+            code_dropout=config.code_dropout or 0.0,
         )
     raise ValueError(f"method {config.method!r} has no encoder")
 
@@ -86,17 +97,14 @@ def build_guidance(
         ValueError: Pre-trained guidance without a teacher.
     """
     guides: list[Guidance] = []
+    weight = config.guidance_weight or 0.0
     if config.guidance == "online":
         sizes = (encoder.num_nodes, encoder.embedding_dim)
-        guides.append(
-            OnlineDistillation(
-                sizes, weight=config.guidance_weight, mix=config.guidance_mix
-            )
-        )
+        guides.append(OnlineDistillation(sizes, weight=weight, mix=config.guidance_mix))
     if config.guidance == "pretrained":
         if teacher is None:
             raise ValueError("pre-trained guidance needs a teacher, got none")
-        guides.append(PretrainedDistillation(teacher, weight=config.guidance_weight))
+        guides.append(PretrainedDistillation(teacher, weight=weight))
     if config.entropy_weight > 0:
         guides.append(EntropyRegularization(config.entropy_weight))
     return guides
@@ -133,14 +141,48 @@ NORM_OPTIONS = {
 }
 
 
-def _build_coder(config: TrainConfig) -> Coder:
+def _build_coder(config: TrainConfig, num_nodes: int, codes: CodeTable | None) -> Coder:
     if config.coder == "softmax":
         return SoftmaxCoder(config.query_dim or "free")
     if config.coder == "gumbel":
         return GumbelCoder(config.query_dim or "free")
-    if config.coder == "fixed":
-        return FixedCoder(config.codes)
+    if config.coder in STRUCTURAL:
+        recipe = code_recipe(config)
+        if recipe is None:
+            given: str | CodeTable = config.codes or "random"
+        else:
+            given = recipe.stand_in(num_nodes) if codes is None else codes
+        if config.coder == "fixed":
+            return FixedCoder(given)
+        return RefinedCoder(
+            given,
+            step=config.refine_step,
+            every=config.refine_every,
+            positions=None if recipe is None else recipe.movable,
+        )
     return VQCoder() if config.coder == "vq" else ThresholdCoder()
+
+
+def _build_composer(config: TrainConfig) -> Composer:
+    kind = _COMPOSERS[config.composer or "concat"]
+    options: dict[str, Any] = {"null_code": config.null_code}
+    if config.code_dim is not None:
+        options["code_dim"] = config.code_dim
+    if config.storage not in (None, "float32"):
+        options["storage"] = config.storage
+    recipe = code_recipe(config)
+    if recipe is not None and any(recipe.trees):
+        options["trees"] = recipe.trees
+    return kind(**options)
+
+
+def code_recipe(config: TrainConfig) -> CodeRecipe | None:
+    """The recipe of structural codes, if the configuration names one."""
+    if config.method != "kd" or config.coder not in STRUCTURAL or not config.codes:
+        return None
+    return (
+        CodeRecipe.parse(config.codes) if CodeRecipe.is_recipe(config.codes) else None
+    )
 
 
 def optimizer_groups(
@@ -164,18 +206,25 @@ def optimizer_groups(
 
 
 def teacher_config(config: TrainConfig) -> TrainConfig:
-    """How the table is trained that pre-trained guidance pulls toward."""
+    """How that is trained which guidance learns from: a table, or the same method."""
+    if config.guidance == "diffusion":
+        return config.replace(guidance="labelprop")
     return config.replace(method="full", guidance="none", entropy_weight=0.0)
 
 
 def training_bytes(
-    config: TrainConfig, encoder: Encoder, guides: Sequence[Guidance]
+    config: TrainConfig,
+    encoder: Encoder,
+    guides: Sequence[Guidance],
+    targets: ClassTargets | None = None,
 ) -> int:
     """Bytes of weights, gradients and Adam state of an encoder and what guides it.
 
     Pre-trained guidance trains a full table first; the phase that takes more counts.
     """
     total = encoder.training_bytes() + sum(guide.training_bytes() for guide in guides)
+    if targets is not None:
+        total += targets.training_bytes()
     if config.guidance == "pretrained":
         total = max(total, 16 * encoder.num_nodes * config.dim)
     return total
@@ -191,9 +240,22 @@ def without_memory(what: str) -> Iterator[None]:
     Raises:
         ValueError: Sizes so large that even their bytes cannot be counted.
     """
+    with countable(what), torch.device("meta"):
+        yield
+
+
+@contextmanager
+def countable(what: str) -> Iterator[None]:
+    """Say in a sentence where sizes are too large for any machine.
+
+    Args:
+        what: What is made, for the message.
+
+    Raises:
+        ValueError: Sizes so large that even their bytes cannot be counted.
+    """
     try:
-        with torch.device("meta"):
-            yield
+        yield
     except (OverflowError, RuntimeError, TypeError) as error:
         raise ValueError(
             f"{what} would take more bytes than 64 bits can count; choose smaller sizes"
@@ -214,8 +276,8 @@ def check_sizes(config: TrainConfig, num_nodes: int, num_outputs: int) -> None:
     if config.method == "labelprop":
         return
     # Codes of a file are on the CPU, and small.
-    given = config.coder == "fixed" and config.codes not in ("random", "compact")
-    with nullcontext() if given else without_memory("the encoder"):
+    given = config.coder in STRUCTURAL and config.codes not in ("random", "compact")
+    with countable("the encoder"), nullcontext() if given else torch.device("meta"):
         build_encoder(config, num_nodes)
     with without_memory("the network"):
         build_gnn(config, num_outputs)

@@ -1,5 +1,6 @@
 """A trained classifier as one file, and back."""
 
+import copy
 import os
 from typing import Any
 
@@ -37,8 +38,6 @@ def save_classifier(
     Raises:
         OSError: The file cannot be written.
     """
-    encoder.composer.load_stored(best["composer"])
-    table = CodeTable(best["packed"], encoder.codebook_sizes, encoder.prefix)
     metadata = {
         "dataset": graph.name,
         "graph_fingerprint": graph.fingerprint(),
@@ -49,8 +48,21 @@ def save_classifier(
         "valid_score": result.valid_score,
         "seed": result.seed,
     }
-    packed = PackedEmbedding(table, encoder.composer)
+    packed = best_embedding(encoder, best)
     packed.save(path, gnn=best["gnn"], metadata=metadata)
+
+
+def best_embedding(encoder: KDEmbedding, best: dict[str, Any]) -> PackedEmbedding:
+    """The packed form of the best epoch.
+
+    Args:
+        encoder: The trained encoder.
+        best: What :class:`Trainer` kept of that epoch.
+    """
+    composer = copy.deepcopy(encoder.composer).freeze()
+    composer.load_stored(best["composer"])
+    table = CodeTable(best["packed"], encoder.codebook_sizes, encoder.prefix)
+    return PackedEmbedding(table, composer)
 
 
 def load_classifier(path: str | os.PathLike[str]) -> tuple[PackedEmbedding, nn.Module]:

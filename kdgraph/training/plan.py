@@ -78,7 +78,13 @@ def plan(
             f"composition needs; take {' or '.join(map(str, near[:2]))}"
         )
     size = codebook_size if isinstance(codebook_size, int) else tuple(codebook_size)
-    kd = TrainConfig(dim=dim, num_codebooks=num_codebooks, codebook_size=size)
+    kd = TrainConfig(
+        composer="concat",
+        guidance="none",
+        dim=dim,
+        num_codebooks=num_codebooks,
+        codebook_size=size,
+    )
     label = f"D={num_codebooks} K={size if isinstance(size, int) else 'mixed'}"
     query = kd.replace(query_dim=query_dim)
     configs = {
@@ -119,7 +125,7 @@ def _encoder(config: TrainConfig, num_nodes: int) -> Encoder:
     sizes = expand_sizes(config.num_codebooks or 0, config.codebook_size or 0)
     packed = torch.empty(num_nodes, row_bytes(sizes), dtype=torch.uint8)
     coder = FixedCoder(CodeTable(packed, sizes))
-    return KDEmbedding(num_nodes, config.dim, coder=coder, composer=config.composer)
+    return KDEmbedding(num_nodes, config.dim, coder=coder, composer="concat")
 
 
 def graph_bytes(num_nodes: int, num_edges: int) -> int:

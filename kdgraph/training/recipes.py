@@ -3,9 +3,10 @@
 from typing import Any
 
 from kdgraph.coders import default_query_dim
-from kdgraph.codes import CodeTable
+from kdgraph.codes import CodeRecipe, CodeTable
 from kdgraph.data import Graph
-from kdgraph.training.config import TrainConfig
+from kdgraph.training.config import STRUCTURAL, TrainConfig
+from kdgraph.training.methods import code_recipe
 
 MANY_LABELS = 5_000
 """Training nodes from which a graph gets the deeper network without weight decay."""
@@ -33,6 +34,11 @@ _MANY: dict[str, Any] = {
     "epochs": 80,
     "patience": 20,
 }
+_MULTI = {"epochs": 300, "patience": 100}
+"""Scores of rare labels pass the threshold late: the first epochs say nothing."""
+
+_GUIDANCE_WEIGHTS = {"labelprop": 1.0, "diffusion": 1.0}
+"""Of classes beside the labels; a table that codes are pulled to wants little."""
 
 
 def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
@@ -43,14 +49,37 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
         graph: Where it is trained; the number of training nodes decides.
     """
     recipe = _MANY if has_many_labels(graph) else _FEW
+    if graph.multi_label:
+        recipe = recipe | _MULTI
     chosen = {
         name: value for name, value in recipe.items() if getattr(config, name) is None
     }
     config = config.replace(**chosen)
+    config = config.replace(
+        guidance=config.guidance or "none",
+        storage=config.storage or "float32",
+        code_dropout=config.code_dropout or 0.0,
+    )
+    if config.guidance in _GUIDANCE_WEIGHTS and graph.multi_label:
+        raise ValueError(
+            f"guidance {config.guidance!r} is for one class per node, and "
+            f"{graph.name} has several labels per node; choose another, or none"
+        )
+    if config.guidance_weight is None:
+        weight = _GUIDANCE_WEIGHTS.get(config.guidance or "none", 0.01)
+        config = config.replace(guidance_weight=weight)
     if config.method != "kd":
         return config
+    if config.coder == "auto":
+        raise ValueError(
+            "coder 'auto' stands for several configurations; pick one of auto_choices"
+        )
+    codes = code_recipe(config)
+    if codes is not None:
+        return _with_recipe(config, codes)
+    config = config.replace(composer=config.composer or "concat")
     # Few labels say little about a node: half the digits do as well, or better.
-    return _with_sizes(config, 64 if recipe is _MANY else 32)
+    return _with_sizes(config, 64 if has_many_labels(graph) else 32)
 
 
 DEFAULT_CODEBOOK_SIZE = 3
@@ -71,7 +100,7 @@ def default_codebooks(dim: int, most: int = 64) -> int:
 def _with_sizes(config: TrainConfig, most: int) -> TrainConfig:
     """Fill in positions, up to ``most``, choices and queries of codes."""
     positions, size = config.num_codebooks, config.codebook_size
-    if config.coder == "fixed" and config.codes not in ("random", "compact"):
+    if config.coder in STRUCTURAL and config.codes not in (None, "random", "compact"):
         table = CodeTable.from_file(config.codes)
         positions, size = positions or table.num_codebooks, size or table.codebook_sizes
     if positions is None:
@@ -87,6 +116,24 @@ def _with_sizes(config: TrainConfig, most: int) -> TrainConfig:
         query_dim = default_query_dim(size)
     return config.replace(
         num_codebooks=positions, codebook_size=size, query_dim=query_dim
+    )
+
+
+def _with_recipe(config: TrainConfig, recipe: CodeRecipe) -> TrainConfig:
+    """Fill in what the codes of a recipe say themselves."""
+    sizes = recipe.codebook_sizes
+    positions, asked = config.num_codebooks, config.codebook_size
+    if positions not in (None, len(sizes)) or asked not in (None, sizes, *sizes[:1]):
+        raise ValueError(
+            f"num_codebooks={positions} and codebook_size={asked} do not fit the codes "
+            f"{recipe}, which have {sizes}; leave them out"
+        )
+    uniform = len(set(sizes)) == 1
+    return config.replace(
+        num_codebooks=len(sizes),
+        codebook_size=sizes[0] if uniform else sizes,
+        composer=config.composer or "sum",
+        null_code=False,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdgraph.data import Graph
+from kdgraph.training.auto import Pick
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.provenance import git_commit, versions
 from kdgraph.training.seed_result import SeedResult
@@ -19,11 +20,13 @@ class MethodResult:
         graph: Where it was trained.
         config: The resolved configuration.
         seeds: What each seed gave.
+        pick: What coder ``"auto"`` picked, where it was asked.
     """
 
     graph: Graph
     config: TrainConfig
     seeds: tuple[SeedResult, ...]
+    pick: Pick | None = None
 
     @property
     def test_scores(self) -> list[float]:
@@ -73,6 +76,7 @@ class MethodResult:
             "dataset": self.graph.name,
             "method": self.config.method,
             "config": self.config.as_dict(),
+            "auto": None if self.pick is None else self.pick.as_dict(),
             "num_nodes": self.graph.num_nodes,
             "num_edges": self.graph.num_edges,
             "embedding_dim": self.config.dim,
@@ -81,6 +85,7 @@ class MethodResult:
             "metric": self.graph.metric,
             "test_score": summary(self.test_scores),
             "valid_score": summary(self.valid_scores),
+            "label_head": self._label_head(),
             "inference_bytes": self.inference_bytes,
             "full_bytes": self.full_bytes,
             "compression_ratio": self.compression_ratio,
@@ -88,8 +93,22 @@ class MethodResult:
             "full_training_bytes": 4 * self.full_bytes,
             "peak_rss_bytes": self.peak_rss_bytes,
             "seconds_per_epoch": self.seconds_per_epoch,
+            "coding_seconds": max(seed.coding_seconds for seed in self.seeds),
             "versions": versions(),
             "git": git_commit(),
+        }
+
+    def _label_head(self) -> dict[str, Any] | None:
+        """Scores with labels spread on top; ``None`` where nothing was scored."""
+        heads = [seed.label_head for seed in self.seeds]
+        found = [head for head in heads if head is not None]
+        if len(found) < len(heads):
+            return None
+        return {
+            "test_score": summary([head["test_score"] for head in found]),
+            "valid_score": summary([head["valid_score"] for head in found]),
+            "alpha": [head["alpha"] for head in found],
+            "mix": [head["mix"] for head in found],
         }
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from kdgraph.atomic import remove_leftovers
 from kdgraph.training._lock import acquire
+from kdgraph.training.auto import Pick
 from kdgraph.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
@@ -16,6 +17,7 @@ from kdgraph.training.checkpoint import (
 from kdgraph.training.seed_result import SeedResult
 
 IDENTITY = "run.json"
+PICK = "auto.json"
 _LOCK = ".lock"
 
 
@@ -107,6 +109,26 @@ class RunDir:
             ValueError: It is damaged.
         """
         return load_checkpoint(self.checkpoint_path(seed))
+
+    def pick(self) -> Pick | None:
+        """What coder ``"auto"`` was settled as, if it was.
+
+        Raises:
+            ValueError: Its file is damaged.
+        """
+        path = self.path / PICK
+        if not path.exists():
+            return None
+        try:
+            return Pick.from_dict(json.loads(path.read_text()))
+        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{path} is damaged; remove the folder to start again"
+            ) from error
+
+    def keep_pick(self, pick: Pick) -> None:
+        """Settle what coder ``"auto"`` is for this folder."""
+        write_json(self.path / PICK, pick.as_dict())
 
     def _check_usable(self) -> None:
         """Leave alone what is no run folder, before even a lock is put there."""

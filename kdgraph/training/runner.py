@@ -1,11 +1,17 @@
 """Runner: a method over seeds, trained or gone on with."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
+from kdgraph.codes import Order
 from kdgraph.data import Graph
+from kdgraph.training.auto import Pick, auto_choices, pick
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import check_sizes
@@ -15,7 +21,15 @@ from kdgraph.training.recipes import resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_result import SeedResult
-from kdgraph.training.seed_run import Job, OnEpoch, SeedRun
+from kdgraph.training.seed_run import Job, OnCoding, OnEpoch, SeedRun, read_codes
+
+
+class Hooks(NamedTuple):
+    """Who is told of what while a run goes on."""
+
+    on_epoch: OnEpoch | None
+    on_coding: OnCoding | None
+    on_pick: Callable[[Pick], None] | None
 
 
 class Runner:
@@ -47,13 +61,29 @@ class Runner:
                 f"checkpoint_seconds is at least 0, got {checkpoint_seconds}"
             )
         self.graph = graph
-        self.config = resolve_config(config, graph)
+        self.given = config
+        self.pick: Pick | None = None
+        self._adjacency: Tensor | None = None
+        self._read_before: dict[tuple[str, int], Order] = {}
+        self.config = config
+        if config.method == "kd" and config.coder == "auto":
+            # The first is as good as any until they are tried.
+            self.config = auto_choices(config, graph)[0][0].config
+        else:
+            self.config = resolve_config(config, graph)
         check_sizes(self.config, graph.num_nodes, graph.num_classes)
         self.save = None if save is None else Path(save)
         self.device = device or torch.device("cpu")
         self.checkpoint_seconds = checkpoint_seconds
 
-    def run(self, seeds: int, on_epoch: OnEpoch | None = None) -> MethodResult:
+    def run(
+        self,
+        seeds: int,
+        on_epoch: OnEpoch | None = None,
+        *,
+        on_coding: OnCoding | None = None,
+        on_pick: Callable[[Pick], None] | None = None,
+    ) -> MethodResult:
         """Train seeds 0 to ``seeds - 1``, skipping what the folder has finished.
 
         An ``on_epoch`` that raises ``KeyboardInterrupt`` stops the run; the folder then
@@ -62,6 +92,9 @@ class Runner:
         Args:
             seeds: How many; a folder may be given more of them later.
             on_epoch: Called after every epoch with the seed, the stage and the trainer.
+            on_coding: Called while codes are read off the graph, with the seed, the
+                fraction done and the stage.
+            on_pick: Called with what coder ``"auto"`` picked, before it is trained.
 
         Raises:
             ValueError: A folder that is not this run's, or damaged.
@@ -71,18 +104,49 @@ class Runner:
         if seeds < 1:
             raise ValueError(f"seeds is at least 1, got {seeds}")
         reset_peak_rss()
+        hooks = Hooks(on_epoch, on_coding, on_pick)
         if self.save is None:
-            return self._run(seeds, on_epoch, None)
+            return self._run(seeds, hooks, None)
+        config = self.given if self._automatic else self.config
         identity = {
-            "config": self.config.as_dict(),
+            "config": config.as_dict(),
             "graph": {"name": self.graph.name, "fingerprint": self.graph.fingerprint()},
         }
         with RunDir(self.save, identity) as run_dir:
-            return self._run(seeds, on_epoch, run_dir)
+            return self._run(seeds, hooks, run_dir)
 
-    def _run(
-        self, seeds: int, on_epoch: OnEpoch | None, run_dir: RunDir | None
-    ) -> MethodResult:
+    @property
+    def _automatic(self) -> bool:
+        return self.given.method == "kd" and self.given.coder == "auto"
+
+    def _pick(self, hooks: Hooks, run_dir: RunDir | None) -> None:
+        """Settle what coder ``"auto"`` is, once for a run folder."""
+        found = None if run_dir is None else run_dir.pick()
+        if found is None:
+            found = pick(
+                self.given,
+                self.graph,
+                partial(self._try, hooks),
+                partial(self._read, hooks),
+            )
+            if run_dir is not None:
+                run_dir.keep_pick(found)
+        self.pick, self.config = found, found.config
+        if hooks.on_pick is not None:
+            hooks.on_pick(found)
+
+    def _try(self, hooks: Hooks, config: TrainConfig, seed: int) -> float:
+        """The validation score of a configuration, trained without a folder."""
+        self.config = config
+        return SeedRun(self._job(hooks, None), seed).run().valid_score
+
+    def _read(self, hooks: Hooks, config: TrainConfig) -> None:
+        self.config = config
+        read_codes(self._job(hooks, None), 0)
+
+    def _run(self, seeds: int, hooks: Hooks, run_dir: RunDir | None) -> MethodResult:
+        if self._automatic:
+            self._pick(hooks, run_dir)
         if self.config.method == "labelprop":
             result = propagate_labels(self.graph)
             if run_dir is not None:
@@ -94,18 +158,22 @@ class Runner:
             done = None if run_dir is None else run_dir.result(seed)
             if done is None:
                 # The adjacency is not needed where all seeds are finished.
-                job = job or self._job(on_epoch, run_dir)
+                job = job or self._job(hooks, run_dir)
                 done = SeedRun(job, seed).run()
             results.append(done)
-        return MethodResult(self.graph, self.config, tuple(results))
+        return MethodResult(self.graph, self.config, tuple(results), self.pick)
 
-    def _job(self, on_epoch: OnEpoch | None, run_dir: RunDir | None) -> Job:
+    def _job(self, hooks: Hooks, run_dir: RunDir | None) -> Job:
+        if self._adjacency is None:
+            self._adjacency = message_graph(self.config.model, self.graph, self.device)
         return Job(
             graph=self.graph,
             config=self.config,
-            adjacency=message_graph(self.config.model, self.graph, self.device),
+            adjacency=self._adjacency,
             device=self.device,
             run_dir=run_dir,
             checkpoint_seconds=self.checkpoint_seconds,
-            on_epoch=on_epoch,
+            on_epoch=hooks.on_epoch,
+            on_coding=hooks.on_coding,
+            read=self._read_before,
         )

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +23,10 @@ class SeedResult:
         peak_rss_bytes: Largest resident set.
         losses: Of every epoch.
         valid_scores: Of every epoch.
+        coding_seconds: What reading codes off the graph took.
+        reverted: Epochs after which a re-assignment of codes was taken back.
+        label_head: What a label-spreading head on the class scores gives, see
+            :func:`kdgraph.training.label_head.spread_head`.
     """
 
     seed: int
@@ -36,6 +40,9 @@ class SeedResult:
     peak_rss_bytes: int
     losses: list[float]
     valid_scores: list[float]
+    coding_seconds: float = 0.0
+    reverted: list[int] = field(default_factory=list)
+    label_head: dict[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

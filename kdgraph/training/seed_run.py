@@ -2,23 +2,28 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from kdgraph.codes import CodeTable, Order
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
-from kdgraph.guidance import Guidance
-from kdgraph.training.classifier import NodeClassifier
+from kdgraph.guidance import ClassTargets, Guidance
+from kdgraph.training.class_scores import diffused_scores, propagated_scores
+from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.label_head import spread_head
 from kdgraph.training.loop import Trainer
 from kdgraph.training.methods import (
     build_encoder,
     build_gnn,
     build_guidance,
+    code_recipe,
     teacher_config,
     training_bytes,
 )
@@ -31,6 +36,9 @@ TEACHER, STUDENT = "teacher", "student"
 
 OnEpoch = Callable[[int, str, Trainer], None]
 """Called with the seed, the stage (``"teacher"`` or ``"student"``) and its trainer."""
+
+OnCoding = Callable[[int, float, str], None]
+"""Called with the seed, the fraction done and the stage of reading codes."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Job:
         run_dir: Where checkpoints and models go, or ``None``.
         checkpoint_seconds: Least time between checkpoints; 0 for every epoch.
         on_epoch: Told of every epoch.
+        on_coding: Told how far codes are read off the graph.
+        read: Codes that were read off it, by recipe and seed.
     """
 
     graph: Graph
@@ -54,6 +64,8 @@ class Job:
     run_dir: RunDir | None = None
     checkpoint_seconds: float = 15.0
     on_epoch: OnEpoch | None = None
+    on_coding: OnCoding | None = None
+    read: dict[tuple[str, int], Order] = field(default_factory=dict)
 
 
 class SeedRun:
@@ -67,6 +79,10 @@ class SeedRun:
     def __init__(self, job: Job, seed: int) -> None:
         self.job = job
         self.seed = seed
+        self.graph, self.adjacency = job.graph, job.adjacency
+        self.codes: CodeTable | None = None
+        self.coding_seconds = 0.0
+        self._read_codes()
         self.earlier_peak = 0
         self.clock = CheckpointClock(job.checkpoint_seconds)
 
@@ -80,15 +96,17 @@ class SeedRun:
         job, saved = self.job, None
         if job.run_dir is not None:
             saved = job.run_dir.load(self.seed)
-        teacher = None
+        teacher, targets = None, None
         if job.config.guidance == "pretrained":
             teacher = self._teacher(saved)
+        elif job.config.guidance in ("labelprop", "diffusion"):
+            targets = self._targets(job.config, saved)
         torch.manual_seed(self.seed)
-        encoder = build_encoder(job.config, job.graph.num_nodes)
+        encoder = self._encoder(job.config)
         guides = build_guidance(job.config, encoder, teacher)
-        trainer = self._trainer(job.config, encoder, guides)
+        trainer = self._trainer(job.config, encoder, guides, targets)
         self._train(trainer, STUDENT, saved)
-        result = self._result(trainer, encoder, guides)
+        result = self._result(trainer, encoder, guides, targets)
         if job.run_dir is not None:
             # The result goes last: where it is, everything is.
             if isinstance(encoder, KDEmbedding):
@@ -97,12 +115,24 @@ class SeedRun:
                     path,
                     encoder=encoder,
                     best=trainer.best,
-                    graph=job.graph,
+                    graph=self.graph,
                     config=job.config,
                     result=result,
                 )
             job.run_dir.finish(result)
         return result
+
+    def _read_codes(self) -> None:
+        """Read this seed's codes off the graph, where they are read off one."""
+        job, begun = self.job, time.perf_counter()
+        order = read_codes(job, self.seed)
+        if order is None:
+            return
+        self.coding_seconds = time.perf_counter() - begun
+        self.codes = order.codes
+        if order.rows is not None:
+            self.graph = job.graph.permuted(order.rows.numpy())
+            self.adjacency = message_graph(job.config.model, self.graph, job.device)
 
     def _teacher(self, saved: dict[str, Any] | None) -> Encoder:
         """The table that pre-trained guidance pulls toward, trained the same way.
@@ -111,20 +141,50 @@ class SeedRun:
         """
         config = teacher_config(self.job.config)
         torch.manual_seed(self.seed)
-        teacher = build_encoder(config, self.job.graph.num_nodes)
+        teacher = self._encoder(config)
         if saved is None or saved.get("stage") == TEACHER:
-            trainer = self._trainer(config, teacher, [])
+            trainer = self._trainer(config, teacher, [], None)
             self._train(trainer, TEACHER, saved)
             teacher.load_state_dict(trainer.best["encoder"])
         return teacher
 
+    def _targets(
+        self, config: TrainConfig, saved: dict[str, Any] | None
+    ) -> ClassTargets:
+        """Classes that labels, or a first training's own scores, spread to all nodes.
+
+        The student's checkpoint holds them, so that they then are only built.
+        """
+        graph, weight = self.graph, config.guidance_weight or 0.0
+        if saved is not None and saved.get("stage") == STUDENT:
+            empty = torch.zeros(graph.num_nodes, graph.num_classes)
+            return ClassTargets.from_scores(empty, weight=weight)
+        if config.guidance == "labelprop":
+            found = propagated_scores(graph)
+            return ClassTargets.from_scores(found.scores, weight=weight)
+        config = teacher_config(config)
+        targets = self._targets(config, None)
+        torch.manual_seed(self.seed)
+        trainer = self._trainer(config, self._encoder(config), [], targets)
+        self._train(trainer, TEACHER, saved)
+        own = trainer.best_scores().cpu().softmax(dim=1)
+        found = diffused_scores(graph, own)
+        return ClassTargets.from_scores(found.scores, weight=weight)
+
+    def _encoder(self, config: TrainConfig) -> Encoder:
+        return build_encoder(config, self.graph.num_nodes, self.codes)
+
     def _trainer(
-        self, config: TrainConfig, encoder: Encoder, guides: list[Guidance]
+        self,
+        config: TrainConfig,
+        encoder: Encoder,
+        guides: list[Guidance],
+        targets: ClassTargets | None,
     ) -> Trainer:
-        job = self.job
-        gnn = build_gnn(config, job.graph.num_classes)
-        model = NodeClassifier(encoder, gnn, guides, config.input_dropout or 0.0)
-        return Trainer(config, job.graph, model, job.adjacency, job.device)
+        gnn = build_gnn(config, self.graph.num_classes)
+        dropout = config.input_dropout or 0.0
+        model = NodeClassifier(encoder, gnn, guides, dropout, targets)
+        return Trainer(config, self.graph, model, self.adjacency, self.job.device)
 
     def _train(
         self, trainer: Trainer, stage: str, saved: dict[str, Any] | None
@@ -166,9 +226,14 @@ class SeedRun:
         self.job.run_dir.save(self.seed, state)
 
     def _result(
-        self, trainer: Trainer, encoder: Encoder, guides: list[Guidance]
+        self,
+        trainer: Trainer,
+        encoder: Encoder,
+        guides: list[Guidance],
+        targets: ClassTargets | None,
     ) -> SeedResult:
         progress = trainer.progress
+        head = spread_head(self.graph, trainer.best_scores().cpu())
         return SeedResult(
             seed=self.seed,
             test_score=progress.best_test,
@@ -177,11 +242,39 @@ class SeedRun:
             epochs=progress.epoch,
             seconds=progress.seconds,
             inference_bytes=encoder.inference_bytes(),
-            training_bytes=training_bytes(self.job.config, encoder, guides),
+            training_bytes=training_bytes(self.job.config, encoder, guides, targets),
             peak_rss_bytes=max(self.earlier_peak, peak_rss_bytes()),
             losses=progress.losses,
             valid_scores=progress.valid_scores,
+            coding_seconds=self.coding_seconds,
+            reverted=progress.reverted,
+            label_head=head.as_dict(),
         )
+
+
+def read_codes(job: Job, seed: int) -> Order | None:
+    """The codes of a seed, if the configuration reads them off the graph.
+
+    Those of seed 0 are kept until the next is read, as they may be tried before.
+
+    Raises:
+        ValueError: A graph that does not have such codes.
+    """
+    recipe = code_recipe(job.config)
+    if recipe is None:
+        return None
+    key = str(recipe), seed
+    if key not in job.read:
+        progress = None
+        if job.on_coding is not None:
+            progress = partial(job.on_coding, seed)
+        order = recipe.build(
+            job.graph.adj, seed=seed, memory=job.config.memory, progress=progress
+        )
+        if seed > 0:
+            job.read.clear()
+        job.read[key] = order
+    return job.read[key]
 
 
 class CheckpointClock:

@@ -5,12 +5,63 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import __main__ as command_line
+from benchmarks.node_classification import experiment as experiments
 from benchmarks.node_classification import report
 from benchmarks.node_classification.experiment import Experiment, load_experiments
+from benchmarks.node_classification.panel import AUTO, LEARNED, READ, Panel, collect
 from kdgraph.cli.main import build_parser
+from kdgraph.codes import CodeRecipe
 from kdgraph.training import TrainConfig
 
 EXPERIMENTS = load_experiments()
+
+
+def score(*seeds):
+    mean = sum(seeds) / len(seeds)
+    return {"mean": mean, "std": 0.01 * (len(seeds) > 1), "seeds": list(seeds)}
+
+
+def result(test, *, stored=100, **others):
+    ratio = 1000 / stored if stored else None
+    return {
+        "metric": "accuracy",
+        "test_score": test,
+        "valid_score": score(0.5),
+        "inference_bytes": stored,
+        "full_bytes": 1000,
+        "compression_ratio": ratio,
+        "training_bytes": 40,
+        "full_training_bytes": 4000,
+        "peak_rss_bytes": 5e6,
+        "seconds_per_epoch": 0.25,
+        **others,
+    }
+
+
+HEAD = {
+    "test_score": score(0.8, 0.9),
+    "valid_score": score(0.8),
+    "alpha": [],
+    "mix": [],
+}
+
+
+@pytest.fixture
+def keep(tmp_path, monkeypatch):
+    """A way to keep results that nobody measured."""
+    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+    (tmp_path / "cora").mkdir()
+
+    def keep(name, found, status="ok"):
+        record = {"status": status} | ({"result": found} if found else {})
+        (tmp_path / "cora" / f"{name}.json").write_text(json.dumps(record))
+
+    return keep
+
+
+def made_up(name, options, order=0):
+    return Experiment(name, f"label of {name}", order, ("cora",), {"cora": 1}, options)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
@@ -21,9 +72,36 @@ def test_experiment_is_valid(experiment):
         command = experiment.command(dataset, Path("out.json"), None)
         arguments = parser.parse_args(["train", *command])
         given = {key: value for key, value in vars(arguments).items() if key in names}
-        TrainConfig(**given)
+        config = TrainConfig(**given)
+        if config.codes is not None:
+            CodeRecipe.parse(config.codes)
         assert arguments.seeds == experiment.seeds[dataset]
         assert arguments.dataset == dataset
+        assert dataset in report.TITLES
+
+
+def test_experiments_say_which_coder():
+    for experiment in EXPERIMENTS:
+        coded = experiment.options.get("method", "kd") == "kd"
+        assert ("coder" in experiment.options) == coded, experiment.name
+
+
+def test_auto_experiment_is_the_default_of_the_command():
+    (auto,) = (one for one in EXPERIMENTS if one.name == "kd-auto")
+    parser = build_parser()
+    said = parser.parse_args(["train", "--coder", str(auto.options["coder"])])
+    assert auto.options.keys() == {"coder"}
+    assert vars(said) == vars(parser.parse_args(["train"]))
+
+
+def test_results_are_of_the_options_that_experiments_say():
+    for experiment in EXPERIMENTS:
+        for dataset in experiment.datasets:
+            record = experiment.record(dataset)
+            if record is not None:
+                # The coder that was the default while experiments did not say one.
+                former = {"coder": "softmax"} if "coder" in experiment.options else {}
+                assert former | record["options"] == experiment.options
 
 
 def test_experiments_have_their_own_place():
@@ -41,13 +119,169 @@ def test_readme_result_is_up_to_date():
 
 def test_results_belong_to_experiments():
     known = {one.result_path(d) for one in EXPERIMENTS for d in one.datasets}
-    found = set(report.RESULTS.rglob("*.json"))
+    found = set(experiments.RESULTS.rglob("*.json"))
     assert found <= known
 
 
-def test_failed_run_is_shown(tmp_path, monkeypatch):
-    experiment = Experiment("x", "label", 0, ("cora",), {"cora": 1}, {})
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
-    (tmp_path / "cora").mkdir()
-    (tmp_path / "cora" / "x.json").write_text(json.dumps({"status": "killed"}))
-    assert report._row(experiment, "cora")[:2] == ["label", "killed"]
+def test_figures_show_the_results():
+    for dataset, title in report.TITLES.items():
+        panel = collect(EXPERIMENTS, dataset, title)
+        drawn = report.FIGURES / f"{dataset}.svg"
+        assert drawn.exists() == (panel is not None)
+        if panel is not None:
+            assert panel.digest in drawn.read_text()
+
+
+def test_failed_run_is_shown(keep):
+    experiment = made_up("x", {"coder": "vq"})
+    keep("x", None, status="killed")
+    row = report._row(experiment, "cora")
+    assert row == ["label of x", "killed", *["-"] * (len(report._HEADER) - 2)]
+    assert collect([experiment], "cora", "Cora") is None
+
+
+def test_row_of_an_earlier_version_has_no_head_and_no_coding(keep):
+    keep("x", result(score(0.6, 0.7)))
+    row = report._row(made_up("x", {"coder": "vq"}), "cora")
+    assert row[:6] == ["label of x", "65.0 ± 1.0", "-", "50.0", "2", "100"]
+    assert row[6:] == ["10.0x", "1 %", "5 MB", "-", "250 ms"]
+
+
+def test_row_shows_head_and_coding(keep):
+    keep("x", result(score(0.6, 0.7), label_head=HEAD, coding_seconds=1.26))
+    row = report._row(made_up("x", {"coder": "auto"}), "cora")
+    named = dict(zip(report._HEADER, row, strict=True))
+    assert named["with label head"] == "85.0 ± 1.0"
+    assert named["coding"] == "1.3 s"
+
+
+def test_section_names_its_metric_and_what_auto_took(keep):
+    config = TrainConfig(coder="refined", codes="tree:4x4", code_dim=8, storage="int8")
+    auto = {
+        "config": config.replace(guidance="none").as_dict(),
+        "reason": "few labels",
+        "tried": [{"codes": "tree:4x4", "bytes": 1234, "valid_score": 0.5}],
+    }
+    keep("x", result(score(0.6), metric="micro-F1", auto=auto))
+    keep("y", result(score(0.6), metric="micro-F1", auto=None))
+    both = [made_up("x", {"coder": "auto"}), made_up("y", {"coder": "vq"})]
+    section = report._section(both, "cora", "Cora")
+    assert "| method | test micro-F1 |" in section
+    assert section.endswith(
+        "\n\n- *label of x* took `tree:4x4`, codewords of 8, in int8, re-chosen by "
+        "gradients; validation scores: `tree:4x4` (1,234 bytes) 50.0\n"
+    )
+
+
+def test_readme_shows_auto_with_and_without_head(keep):
+    keep("kd-auto", result(score(0.6), label_head=HEAD))
+    keep("kd-softmax", result(score(0.5), stored=200))
+    auto, head, learned = report._readme_table().splitlines()[2:]
+    assert auto == "| **codes read off the graph** | 60.0 | - | - | - | 10 % | 1 % |"
+    assert "label head (reads the labels) | 85.0 ± 1.0 | - |" in head
+    assert learned == "| **learned codes** | 50.0 | - | - | - | 20 % | 1 % |"
+
+
+def test_panel_has_every_result_and_its_head(keep):
+    known = [
+        made_up("table", {"method": "full"}),
+        made_up("spread", {"method": "labelprop"}),
+        made_up("auto", {"coder": "auto"}),
+        made_up("small", {"coder": "auto", "compression": 100}),
+        made_up("unguided", {"coder": "auto", "guidance": "none"}),
+        made_up("random", {"coder": "fixed"}),
+        made_up("learned", {"coder": "vq"}),
+        made_up("missing", {"coder": "vq"}),
+    ]
+    for index, experiment in enumerate(known[:-1]):
+        head = {"label_head": HEAD} if experiment.name == "auto" else {}
+        stored = 0 if experiment.name == "spread" else 10 + index
+        keep(experiment.name, result(score(0.6, 0.7), stored=stored, **head))
+    panel = collect(known, "cora", "Cora")
+    assert [(one.name, one.family, one.bytes, one.head) for one in panel.points] == [
+        ("table", "label of table", 10, False),
+        ("spread", "label of spread", 0, False),
+        ("auto", AUTO, 12, False),
+        ("auto", AUTO, 12, True),
+        ("small", AUTO, 13, False),
+        ("unguided", READ, 14, False),
+        ("random", READ, 15, False),
+        ("learned", LEARNED, 16, False),
+    ]
+    assert panel.points[3].mean == pytest.approx(85)
+    assert panel.points[3].std == pytest.approx(1)
+    assert collect(known, "citeseer", "CiteSeer") is None
+
+
+def test_every_table_has_a_look_of_its_own():
+    pytest.importorskip("matplotlib")
+    from benchmarks.node_classification import figure
+
+    methods = {one.name: one.options.get("method", "kd") for one in EXPERIMENTS}
+    tables = {name for name in methods if methods[name] not in ("kd", "labelprop")}
+    assert figure._TABLES.keys() == tables
+    looks = [*figure._TABLES.values(), *figure._STYLES.values()]
+    assert len({look.marker for look in looks}) == len(looks)
+    assert len({look.color for look in looks}) == len(looks)
+
+
+def test_figure_is_the_same_twice(keep, tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks.node_classification import figure
+
+    keep("full", result(score(0.9), stored=1000, label_head=HEAD))
+    keep("full-labelprop", result(score(0.9), stored=1000))
+    keep("labelprop", result(score(0.7), stored=0))
+    keep("kd-auto", result(score(0.8, 0.9), label_head=HEAD))
+    keep("kd-auto-100x", result(score(0.8, 0.9), stored=10, label_head=HEAD))
+    keep("kd-hash", result(score(0.1)))
+    keep("kd-vq", result(score(0.6)))
+    panel = collect(EXPERIMENTS, "cora", "Cora")
+    drawn = []
+    for name in ("first.svg", "second.svg"):
+        figure.draw(panel, tmp_path / name)
+        drawn.append((tmp_path / name).read_text())
+    assert drawn[0] == drawn[1]
+    assert panel.digest in drawn[0]
+    assert "<dc:date>" not in drawn[0]
+
+
+def test_figure_keeps_experiments_of_the_same_bytes_apart(keep):
+    pytest.importorskip("matplotlib")
+    from benchmarks.node_classification import figure
+
+    names = ["kd-auto", "kd-hash", "kd-vq", "kd-gumbel", "kd-sum"]
+    for name in names:
+        keep(name, result(score(0.6), label_head=HEAD))
+    places = figure._places(collect(EXPERIMENTS, "cora", "Cora").points)
+    assert places["kd-auto"] == 100
+    assert len(set(places.values())) == len(names)
+    assert max(places.values()) <= 100 * (1 + figure.WIDEST)
+
+
+def test_report_without_matplotlib_says_so(tmp_path, monkeypatch, capsys):
+    for name in ("PAGE", "README"):
+        copy = tmp_path / name
+        copy.write_text(getattr(report, name).read_text())
+        monkeypatch.setattr(report, name, copy)
+    monkeypatch.setattr(report, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "report"])
+    assert command_line.main() == 0
+    assert "matplotlib is not installed" in capsys.readouterr().out
+    assert not report.FIGURES.exists()
+    assert "## Cora" in report.PAGE.read_text()
+    assert "![" not in report.PAGE.read_text()
+
+
+def test_digest_tells_numbers_apart():
+    one = Panel("Cora", "accuracy", 1000, ())
+    assert one.digest == Panel("Cora", "accuracy", 1000, ()).digest
+    assert one.digest != Panel("Cora", "accuracy", 1001, ()).digest
+
+
+def test_seeds_of_an_experiment_are_what_differs():
+    (recurrent,) = (one for one in EXPERIMENTS if one.name == "kd-recurrent")
+    (auto,) = (one for one in EXPERIMENTS if one.name == "kd-auto")
+    assert (recurrent.seeds["pubmed"], recurrent.seeds["ogbn-arxiv"]) == (2, 3)
+    assert auto.seeds["cora"] == 10

@@ -20,7 +20,7 @@ from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_run import SeedRun
 
 Kdgraph = Callable[..., Any]
-MEASURED = ("peak_rss_bytes", "seconds_per_epoch", "seconds")
+MEASURED = ("peak_rss_bytes", "seconds_per_epoch", "seconds", "coding_seconds")
 
 
 def without_measurements(value: Any) -> Any:

@@ -20,6 +20,7 @@ KEYS = {
     *("num_codebooks", "codebook_size", "metric", "test_score", "valid_score"),
     *("inference_bytes", "full_bytes", "compression_ratio", "training_bytes"),
     *("full_training_bytes", "peak_rss_bytes", "seconds_per_epoch", "versions", "git"),
+    *("auto", "coding_seconds", "label_head"),
 }
 
 Train = Callable[..., dict[str, Any]]
@@ -27,7 +28,8 @@ Kdgraph = Callable[..., Any]
 
 
 def test_json_has_the_promised_keys_and_arithmetic(train: Train) -> None:
-    result = train("--seeds", 2, "--compare", "full", "labelprop")
+    options = ("--coder", "softmax", "--seeds", 2)
+    result = train(*options, "--compare", "full", "labelprop")
     assert set(result) == KEYS | {"compare"}
     assert set(result["compare"]) == {"full", "labelprop"}
     assert all(set(other) == KEYS for other in result["compare"].values())
@@ -186,8 +188,9 @@ def test_strange_graphs(
 
 
 BAD: list[tuple[tuple[str, ...], str]] = [
-    (("--dim", "9"), "not a multiple of num_codebooks=4"),
+    (("--dim", "9", "--coder", "softmax"), "not a multiple of num_codebooks=4"),
     (("--dim", "0"), "dim is at least 1"),
+    (("--dim", "99999999999999999996", "--coder", "softmax"), "64 bits"),
     (("--dim", "99999999999999999996"), "64 bits"),
     (("--codebook-size", "1"), "[2, 65536]"),
     (("--codebook-size", "65537"), "[2, 65536]"),

@@ -1,0 +1,260 @@
+"""CodeRecipe: which codes to read off a graph, side by side, as one line of text."""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from kdgraph.codes.combine import combine_codes
+from kdgraph.codes.hashing import hash_codes
+from kdgraph.codes.hierarchy import Partition
+from kdgraph.codes.partition import partition_codes, partition_graph
+from kdgraph.codes.prefix import Prefix
+from kdgraph.codes.progress import Progress, part
+from kdgraph.codes.projection import projection_codes
+from kdgraph.codes.random import random_codes
+from kdgraph.codes.spectral import spectral_codes
+from kdgraph.codes.table import CodeTable, check_codebook_sizes
+from kdgraph.ops import row_bytes
+
+
+class Order(NamedTuple):
+    """Codes of nodes in an order of their own.
+
+    Args:
+        codes: By row.
+        rows: ``int64`` ``[N]``, the node that each row stands for; ``None`` where row
+            and node are the same.
+    """
+
+    codes: CodeTable
+    rows: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
+class CodeRecipe:
+    r"""Parts of a code, from left to right.
+
+    ==========================  ====================================================
+    ``tree:16x16x16``           one position: the leaf of a hierarchical partition,
+                                16 x 16 x 16 choices, whose codebook is the sum of the
+                                clusters on the way to it
+    ``order:16x16x16``          the same, told by the order in which nodes are stored:
+                                0 bits; only as the first part
+    ``levels:16x16``            a position per level, K = 16 and 256
+    ``digits:16x16``            a position per level, K = 16 and 16
+    ``spectral:8x256``          D = 8 digits of K = 256 of a node vector's residual
+    ``hash:8x256``              D hashes of the node id
+    ``projection:8x256``        D digits of thresholded random projections
+    ``random:8x256``            D random digits
+    ==========================  ====================================================
+
+    Every part draws from a seed of its own, so that two partitions are independent.
+
+    Args:
+        parts: Kind and numbers of each part.
+
+    Raises:
+        ValueError: An unknown part, or sizes out of range.
+
+    Example:
+        >>> recipe = CodeRecipe.parse("tree:16x16+spectral:4x64")
+        >>> recipe.codebook_sizes, recipe.row_bytes
+        ((256, 64, 64, 64, 64), 4)
+        >>> str(recipe)
+        'tree:16x16+spectral:4x64'
+    """
+
+    parts: tuple[tuple[str, tuple[int, ...]], ...]
+
+    def __post_init__(self) -> None:
+        for index, (kind, _) in enumerate(self.parts):
+            if kind == "order" and index > 0:
+                raise ValueError(
+                    "codes: 'order' comes first, as nodes are stored in one order "
+                    f"only, got it as part {index + 1}; take 'tree' there"
+                )
+        check_codebook_sizes(self.codebook_sizes)
+
+    @classmethod
+    def parse(cls, text: str) -> "CodeRecipe":
+        """Read parts joined by ``+``, each ``kind:AxBxC``.
+
+        Raises:
+            ValueError: Not such a text.
+        """
+        parts = []
+        for piece in text.split("+"):
+            match = re.fullmatch(r"([a-z]+):(\d{1,9}(?:x\d{1,9})*)", piece.strip())
+            kind = match.group(1) if match else ""
+            if match is None or kind not in _KINDS:
+                raise ValueError(
+                    f"codes: {piece.strip()!r} is no part of a code; expected parts "
+                    f"like 'tree:16x16+spectral:4x64', of {', '.join(_KINDS)}"
+                )
+            numbers = tuple(int(number) for number in match.group(2).split("x"))
+            if kind in _DIGITS and len(numbers) != 2:
+                raise ValueError(
+                    f"codes: {piece.strip()!r} needs two numbers, positions and "
+                    f"choices, as in '{kind}:4x64'"
+                )
+            if min(numbers) < 1:
+                raise ValueError(f"codes: {piece.strip()!r} has a number below 1")
+            parts.append((kind, numbers))
+        return cls(tuple(parts))
+
+    @staticmethod
+    def is_recipe(text: str) -> bool:
+        """Whether a text is meant as a recipe, and not as a file."""
+        return re.match(r"[a-z]+:\d", text.strip()) is not None
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        """Choices per position."""
+        return tuple(
+            size for kind, numbers in self.parts for size in _sizes(kind, numbers)
+        )
+
+    @property
+    def trees(self) -> tuple[tuple[int, ...] | None, ...]:
+        """Per position the branching of its codebook; ``None`` for an ordinary one."""
+        trees: list[tuple[int, ...] | None] = []
+        for kind, numbers in self.parts:
+            if kind in ("tree", "order"):
+                trees.append(numbers)
+            else:
+                trees += [None] * len(_sizes(kind, numbers))
+        return tuple(trees)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes stored per node."""
+        start = 1 if self.ordered else 0
+        return row_bytes(self.codebook_sizes[start:])
+
+    @property
+    def ordered(self) -> bool:
+        """Whether nodes are stored in the order of a partition."""
+        return self.parts[0][0] == "order"
+
+    @property
+    def movable(self) -> tuple[int, ...]:
+        """Positions that may be re-chosen: digits that no other position follows."""
+        kinds = [kind for kind, nums in self.parts for _ in _sizes(kind, nums)]
+        return tuple(j for j, kind in enumerate(kinds) if kind in _DIGITS)
+
+    def stored_bytes(self, num_nodes: int) -> int:
+        """Bytes of the codes of N nodes, boundaries of an order included."""
+        leaves = math.prod(self.parts[0][1]) + 1 if self.ordered else 0
+        return num_nodes * self.row_bytes + 4 * leaves
+
+    def build(
+        self,
+        adj: object,
+        *,
+        seed: int = 0,
+        memory: int = 4 << 30,
+        progress: Progress | None = None,
+    ) -> Order:
+        """Read the codes off a graph.
+
+        Args:
+            adj: Any adjacency; see :func:`kdgraph.codes.structure.read_structure`.
+            seed: Of every part.
+            memory: Bytes that float arrays over nodes may take at once.
+            progress: Called with the fraction done and the name of the stage.
+
+        Raises:
+            ValueError: A graph that does not have so many clusters or vectors.
+        """
+        tables: list[CodeTable] = []
+        order: Partition | None = None
+        share = 1.0 / len(self.parts)
+        for index, (kind, numbers) in enumerate(self.parts):
+            told = part(progress, index * share, (index + 1) * share)
+            own = seed * len(_KINDS) * 16 + index
+            if kind == "order":
+                order = partition_graph(adj, numbers, seed=own, progress=told)
+            elif kind in _DIGITS:
+                tables.append(_digits(kind, adj, numbers, own, memory, told))
+            elif kind == "tree":
+                leaves = partition_graph(adj, numbers, seed=own, progress=told).leaves()
+                codes = torch.from_numpy(leaves).unsqueeze(1)
+                tables.append(CodeTable.from_codes(codes, math.prod(numbers)))
+            else:
+                tables.append(
+                    partition_codes(
+                        adj,
+                        numbers,
+                        kind="levels" if kind == "levels" else "digits",
+                        seed=own,
+                        progress=told,
+                    )
+                )
+        if order is None:
+            return Order(combine_codes(*tables))
+        rows = torch.from_numpy(order.order)
+        prefix = Prefix(order.boundaries, (math.prod(order.branching),))
+        if not tables:
+            return Order(CodeTable.from_prefix(prefix), rows)
+        return Order(combine_codes(*tables).reordered(rows).prefixed(prefix), rows)
+
+    def stand_in(self, num_nodes: int) -> CodeTable:
+        """Codes of the right sizes, all zero: for what only counts bytes."""
+        zeros = torch.zeros(num_nodes, self.row_bytes, dtype=torch.uint8)
+        if not self.ordered:
+            return CodeTable(zeros, self.codebook_sizes)
+        leaves = self.codebook_sizes[0]
+        boundaries = torch.full((leaves + 1,), num_nodes)
+        boundaries[0] = 0
+        return CodeTable(zeros, self.codebook_sizes, Prefix(boundaries, (leaves,)))
+
+    def __str__(self) -> str:
+        """What :meth:`parse` reads."""
+        return "+".join(
+            f"{kind}:{'x'.join(map(str, numbers))}" for kind, numbers in self.parts
+        )
+
+
+_DIGITS: dict[str, Callable[..., CodeTable]] = {
+    "spectral": spectral_codes,
+    "hash": hash_codes,
+    "projection": projection_codes,
+    "random": random_codes,
+}
+_KINDS = ("tree", "order", "levels", "digits", *_DIGITS)
+
+
+def _sizes(kind: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if kind in _DIGITS:
+        return (numbers[1],) * numbers[0]
+    if kind == "digits":
+        return numbers
+    products = tuple(math.prod(numbers[: end + 1]) for end in range(len(numbers)))
+    return products if kind == "levels" else products[-1:]
+
+
+def _digits(
+    kind: str,
+    adj: object,
+    numbers: tuple[int, ...],
+    seed: int,
+    memory: int,
+    progress: Progress,
+) -> CodeTable:
+    """The codes of a part that is D digits of K choices."""
+    positions, size = numbers
+    if kind == "spectral":
+        return spectral_codes(
+            adj, positions, size, memory=memory, seed=seed, progress=progress
+        )
+    if kind == "projection":
+        return projection_codes(adj, positions, size, seed=seed)
+    num_nodes = int(adj.shape[0])  # type: ignore[attr-defined]
+    if kind == "hash":
+        return hash_codes(num_nodes, positions, size, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    return random_codes(num_nodes, positions, size, generator=generator)
