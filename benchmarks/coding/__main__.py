@@ -46,6 +46,14 @@ def _run(arguments: argparse.Namespace) -> Path:
         ]
         _step("code", folder, given + ["--quiet"] * arguments.quiet)
         found = json.loads((folder / "result.json").read_text())
+    path: Path | None = arguments.output
+    if path is None:
+        path = RESULTS / f"{options['method']}-{arguments.num_nodes}.json"
+    _write(path, options, found)
+    return path
+
+
+def _write(path: Path, options: dict[str, Any], found: dict[str, Any]) -> None:
     record = {
         "options": options,
         "machine": {
@@ -57,14 +65,10 @@ def _run(arguments: argparse.Namespace) -> Path:
         "git": git_commit(),
         "result": found,
     }
-    path = arguments.output
-    if path is None:
-        path = RESULTS / f"{options['method']}-{arguments.num_nodes}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(record, indent=1) + "\n")
     partial.replace(path)
-    return path
 
 
 def _step(command: str, folder: Path, arguments: list[str]) -> None:

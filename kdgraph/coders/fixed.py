@@ -119,22 +119,22 @@ class FixedCoder(Coder):
     ) -> None:
         if table.num_nodes != num_nodes or table.num_codebooks != len(codebook_sizes):
             raise ValueError(
-                f"{type(self).__name__} got codes [{table.num_nodes}, {table.num_codebooks}] for "
-                f"an encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
+                f"{type(self).__name__} got codes [{table.num_nodes}, "
+                f"{table.num_codebooks}] for an encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
             )
         if any(
             given > asked
             for given, asked in zip(table.codebook_sizes, codebook_sizes, strict=True)
         ):
             raise ValueError(
-                f"{type(self).__name__} got codes that need K of at least {table.codebook_sizes}, "
-                f"but codebook_size asks for {codebook_sizes}"
+                f"{type(self).__name__} got codes that need K of at least "
+                f"{table.codebook_sizes}, but codebook_size asks for {codebook_sizes}"
             )
         told = () if table.prefix is None else table.prefix.codebook_sizes
         if codebook_sizes[: len(told)] != told:
             raise ValueError(
-                f"{type(self).__name__} got codes with a prefix of K = {told}, but codebook_size "
-                f"asks for {codebook_sizes}; use the table's explicit() codes"
+                f"{type(self).__name__} got codes with a prefix of K = {told}, but "
+                f"codebook_size asks for {codebook_sizes}; use the table's explicit() codes"
             )
 
     @property

@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -157,6 +156,7 @@ class CodeRecipe:
         *,
         seed: int = 0,
         memory: int = 4 << 30,
+        vectors: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Order:
         """Read the codes off a graph.
@@ -165,6 +165,8 @@ class CodeRecipe:
             adj: Any adjacency; see :func:`kdgraph.codes.structure.read_structure`.
             seed: Of every part.
             memory: Bytes that float arrays over nodes may take at once.
+            vectors: What spectral parts quantise, see
+                :func:`kdgraph.codes.spectral_codes`. (default: ``None``)
             progress: Called with the fraction done and the name of the stage.
 
         Raises:
@@ -178,8 +180,19 @@ class CodeRecipe:
             own = seed * len(_KINDS) * 16 + index
             if kind == "order":
                 order = partition_graph(adj, numbers, seed=own, progress=told)
+            elif kind == "spectral":
+                tables.append(
+                    spectral_codes(
+                        adj,
+                        *numbers,
+                        memory=memory,
+                        vectors=vectors,
+                        seed=own,
+                        progress=told,
+                    )
+                )
             elif kind in _DIGITS:
-                tables.append(_digits(kind, adj, numbers, own, memory, told))
+                tables.append(_digits(kind, adj, numbers, own))
             elif kind == "tree":
                 leaves = partition_graph(adj, numbers, seed=own, progress=told).leaves()
                 codes = torch.from_numpy(leaves).unsqueeze(1)
@@ -219,12 +232,8 @@ class CodeRecipe:
         )
 
 
-_DIGITS: dict[str, Callable[..., CodeTable]] = {
-    "spectral": spectral_codes,
-    "hash": hash_codes,
-    "projection": projection_codes,
-    "random": random_codes,
-}
+_DIGITS = ("spectral", "hash", "projection", "random")
+"""Parts that are D digits of K choices."""
 _KINDS = ("tree", "order", "levels", "digits", *_DIGITS)
 
 
@@ -237,20 +246,9 @@ def _sizes(kind: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
     return products if kind == "levels" else products[-1:]
 
 
-def _digits(
-    kind: str,
-    adj: object,
-    numbers: tuple[int, ...],
-    seed: int,
-    memory: int,
-    progress: Progress,
-) -> CodeTable:
-    """The codes of a part that is D digits of K choices."""
+def _digits(kind: str, adj: object, numbers: tuple[int, ...], seed: int) -> CodeTable:
+    """The codes of a part that knows little of the graph."""
     positions, size = numbers
-    if kind == "spectral":
-        return spectral_codes(
-            adj, positions, size, memory=memory, seed=seed, progress=progress
-        )
     if kind == "projection":
         return projection_codes(adj, positions, size, seed=seed)
     num_nodes = int(adj.shape[0])  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ _DIM = 128
 _SMOOTHING = 10
 _LEAST_PRONE = 64
 _LEAST_DIFFUSION = 8
-_DENSE_WORK = 5e9
+_DENSE_WORK = 2e9
 """Entries times nodes up to which the dense matrix takes less than about a minute."""
 
 

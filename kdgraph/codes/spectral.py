@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kdgraph.codes.diffusion import diffusion_panels
 from kdgraph.codes.kmeans import ROWS_PER_CLUSTER
-from kdgraph.codes.netmf import netmf_panels
+from kdgraph.codes.netmf import netmf_panels, netmf_vectors
 from kdgraph.codes.progress import Progress, part
 from kdgraph.codes.prone import prone_panels
 from kdgraph.codes.quantize import (
@@ -22,6 +22,7 @@ from kdgraph.codes.quantize import (
 )
 from kdgraph.codes.random import expand_sizes
 from kdgraph.codes.resources import Method, Working, plan_working
+from kdgraph.codes.rows import check_rows
 from kdgraph.codes.structure import read_structure
 from kdgraph.codes.subspace import row_blocks
 from kdgraph.codes.table import CodeTable
@@ -45,6 +46,7 @@ def spectral_codes(
     dim: int | None = None,
     smoothing: int | None = None,
     memory: int = 4 << 30,
+    vectors: Tensor | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CodeTable:
@@ -76,6 +78,8 @@ def spectral_codes(
         memory: Bytes that float arrays over nodes may take at once. The graph, the
             codes, k-means and buffers of bounded size come beside them.
             (default: 4 GiB)
+        vectors: Node vectors ``[N, C]`` to quantise in the place of those of
+            ``method``: where several seeds share them. (default: ``None``)
         seed: Of all that is random; equal seeds give equal codes. (default: ``0``)
         progress: Called with the fraction done and the name of the stage.
 
@@ -99,23 +103,59 @@ def spectral_codes(
     working = plan_working(graph, method, dim, smoothing, memory)
     kind = torch.uint8 if max(sizes) <= 1 << 8 else torch.int32
     codes = torch.empty(graph.shape[0], len(sizes), dtype=kind)
+    _check_vectors(vectors, graph)
     groups = [slice(j, j + 1) for j in range(len(sizes))]
-    if working.method != "diffusion":
+    if working.method != "diffusion" or vectors is not None:
         groups = [slice(0, len(sizes))]
     for index, group in enumerate(groups):
         start, stop = index / len(groups), (index + 1) / len(groups)
         own = position_seed(seed, index)
         half = 0.8 * stop + 0.2 * start
-        panels = _panels(graph, working, own, part(progress, start, half))
+        report = part(progress, start, half)
+        panels = (
+            _panels(graph, working, own, report)
+            if vectors is None
+            else vectors.float().unsqueeze(0)
+        )
         sample = _sample(graph, panels, max(sizes[group]), memory, own)
         check_distinct(_rounded(sample), max(sizes[group]), "spectral_codes")
         trained = residual_quantize(sample, len(sizes[group]), sizes[group], seed=own)
         report = part(progress, half, stop)
-        for rows, vectors in row_blocks(panels):
-            codes[rows, group] = residual_encode(vectors, trained.codebooks).to(kind)
+        for rows, block in row_blocks(panels):
+            codes[rows, group] = residual_encode(block, trained.codebooks).to(kind)
             report(rows.stop / len(codes), "quantise")
         del panels
     return CodeTable.from_codes(codes, sizes)
+
+
+def _check_vectors(vectors: Tensor | None, graph: Structure) -> None:
+    if vectors is None:
+        return
+    if vectors.dim() != 2 or vectors.size(0) != graph.shape[0]:
+        raise ValueError(
+            f"spectral_codes expects vectors [{graph.shape[0]}, C], got shape "
+            f"{tuple(vectors.shape)}"
+        )
+    check_rows(vectors, "spectral_codes")
+
+
+def shared_vectors(adj: object, memory: int, seed: int = 0) -> Tensor | None:
+    """What takes longest of :func:`spectral_codes`, if several seeds may share it.
+
+    Args:
+        adj: Any adjacency.
+        memory: As there.
+        seed: Of the randomised SVD.
+
+    Returns:
+        ``[N, C]`` where the method is ``"netmf"``; ``None`` for the others, which are
+        quick or too large to keep.
+    """
+    graph = read_structure(adj, "spectral_codes")
+    working = plan_working(graph, "auto", None, None, memory)
+    if working.method != "netmf":
+        return None
+    return netmf_vectors(graph, working.dim, smoothing=working.smoothing, seed=seed)
 
 
 def _panels(graph: Structure, working: Working, seed: int, report: Progress) -> Tensor:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from kdgraph.codes import Order
 from kdgraph.data import Graph
 from kdgraph.training.auto import Pick, auto_choices, pick
 from kdgraph.training.classifier import message_graph
@@ -21,7 +20,14 @@ from kdgraph.training.recipes import resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_result import SeedResult
-from kdgraph.training.seed_run import Job, OnCoding, OnEpoch, SeedRun, read_codes
+from kdgraph.training.seed_run import (
+    Job,
+    OnCoding,
+    OnEpoch,
+    ReadBefore,
+    SeedRun,
+    read_codes,
+)
 
 
 class Hooks(NamedTuple):
@@ -64,7 +70,7 @@ class Runner:
         self.given = config
         self.pick: Pick | None = None
         self._adjacency: Tensor | None = None
-        self._read_before: dict[tuple[str, int], Order] = {}
+        self._read_before = ReadBefore()
         self.config = config
         if config.method == "kd" and config.coder == "auto":
             # The first is as good as any until they are tried.

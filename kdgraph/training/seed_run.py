@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from kdgraph.codes import CodeTable, Order
+from kdgraph.codes.spectral import shared_vectors
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
+from kdgraph.training.auto import TRIED_SEEDS
 from kdgraph.training.class_scores import diffused_scores, propagated_scores
 from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.config import TrainConfig
@@ -41,6 +43,21 @@ OnCoding = Callable[[int, float, str], None]
 """Called with the seed, the fraction done and the stage of reading codes."""
 
 
+@dataclass
+class ReadBefore:
+    """What was read off a graph and is wanted again.
+
+    Args:
+        codes: By recipe and seed; those of trials, and then of the last seed.
+        vectors: Node vectors that seeds share, where they take long.
+        looked: Whether it is known that there are such.
+    """
+
+    codes: dict[tuple[str, int], Order] = field(default_factory=dict)
+    vectors: Tensor | None = None
+    looked: bool = False
+
+
 @dataclass(frozen=True)
 class Job:
     """What all seeds of a run share.
@@ -54,7 +71,7 @@ class Job:
         checkpoint_seconds: Least time between checkpoints; 0 for every epoch.
         on_epoch: Told of every epoch.
         on_coding: Told how far codes are read off the graph.
-        read: Codes that were read off it, by recipe and seed.
+        read: What was read off it so far.
     """
 
     graph: Graph
@@ -65,7 +82,7 @@ class Job:
     checkpoint_seconds: float = 15.0
     on_epoch: OnEpoch | None = None
     on_coding: OnCoding | None = None
-    read: dict[tuple[str, int], Order] = field(default_factory=dict)
+    read: ReadBefore = field(default_factory=ReadBefore)
 
 
 class SeedRun:
@@ -255,26 +272,31 @@ class SeedRun:
 def read_codes(job: Job, seed: int) -> Order | None:
     """The codes of a seed, if the configuration reads them off the graph.
 
-    Those of seed 0 are kept until the next is read, as they may be tried before.
-
     Raises:
         ValueError: A graph that does not have such codes.
     """
-    recipe = code_recipe(job.config)
+    recipe, read = code_recipe(job.config), job.read
     if recipe is None:
         return None
     key = str(recipe), seed
-    if key not in job.read:
+    if key not in read.codes:
         progress = None
         if job.on_coding is not None:
             progress = partial(job.on_coding, seed)
+        if "spectral" in str(recipe) and not read.looked:
+            read.looked = True
+            read.vectors = shared_vectors(job.graph.adj, job.config.memory)
         order = recipe.build(
-            job.graph.adj, seed=seed, memory=job.config.memory, progress=progress
+            job.graph.adj,
+            seed=seed,
+            memory=job.config.memory,
+            vectors=read.vectors,
+            progress=progress,
         )
-        if seed > 0:
-            job.read.clear()
-        job.read[key] = order
-    return job.read[key]
+        if seed >= TRIED_SEEDS:
+            read.codes.clear()
+        read.codes[key] = order
+    return read.codes[key]
 
 
 class CheckpointClock:

@@ -59,13 +59,14 @@ def test_neighbours_share_codes_more_often_than_strangers(folder):
     assert 0 < found["graph_bytes"] < found["peak_rss_bytes"]
 
 
+@pytest.mark.slow  # three processes, each of which imports torch
 def test_the_command_writes_a_record(tmp_path):
     output = tmp_path / "result.json"
+    command = "-m benchmarks.coding run --num-nodes=2000 --num-edges=5000 --quiet"
+    options = "--codebook-size=16 --num-codebooks=2 --method=prone"
+    places = [f"--output={output}", f"--scratch={tmp_path}"]
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.coding", "run", "--num-nodes=2000"]
-        + ["--num-edges=5000", "--codebook-size=16", "--num-codebooks=2", "--quiet"]
-        + ["--method=prone", f"--output={output}", f"--scratch={tmp_path}"],
-        check=True,
+        [sys.executable, *command.split(), *options.split(), *places], check=True
     )
     record = json.loads(output.read_text())
     assert record["options"]["method"] == "prone"
