@@ -120,7 +120,8 @@ class FixedCoder(Coder):
         if table.num_nodes != num_nodes or table.num_codebooks != len(codebook_sizes):
             raise ValueError(
                 f"{type(self).__name__} got codes [{table.num_nodes}, "
-                f"{table.num_codebooks}] for an encoder of {num_nodes} nodes and {len(codebook_sizes)} codebooks"
+                f"{table.num_codebooks}] for an encoder of {num_nodes} nodes and "
+                f"{len(codebook_sizes)} codebooks"
             )
         if any(
             given > asked
@@ -134,7 +135,8 @@ class FixedCoder(Coder):
         if codebook_sizes[: len(told)] != told:
             raise ValueError(
                 f"{type(self).__name__} got codes with a prefix of K = {told}, but "
-                f"codebook_size asks for {codebook_sizes}; use the table's explicit() codes"
+                f"codebook_size asks for {codebook_sizes}; use the table's "
+                "explicit() codes"
             )
 
     @property

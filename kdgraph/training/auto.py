@@ -102,14 +102,18 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     Raises:
         ValueError: A byte budget that nothing fits into.
     """
-    asked = _asked_for(config, graph)
+    free = config.replace(compression=None, bytes_per_node=None)
+    asked = _asked_for(free, graph)
+    if asked is not None and free != config:
+        raise ValueError(
+            f"compression and bytes_per_node leave sizes to coder 'auto', but "
+            f"{asked[1]}; leave one of them out"
+        )
     if asked is not None:
         return [Choice(resolve_config(asked[0], graph), 0)], asked[1]
     few = not has_many_labels(graph)
-    base = _structural(config, graph).replace(
-        storage=config.storage or ("float32" if _one_by_one(config) else "int8"),
-        compression=None,
-        bytes_per_node=None,
+    base = _structural(free, graph).replace(
+        storage=config.storage or ("float32" if _one_by_one(config) else "int8")
     )
     table = 4 * graph.num_nodes * config.dim
     budget, given = table / COMPRESSION, False
@@ -163,9 +167,9 @@ def pick(config: TrainConfig, graph: Graph, train: Train, read: Read) -> Pick:
     if config.codes is None:
         choices, trouble = _readable(choices, read)
         if not choices:
-            learned = config.replace(
-                coder="softmax", compression=None, bytes_per_node=None
-            )
+            if config.compression is not None or config.bytes_per_node is not None:
+                raise ValueError(f"no codes fit the graph and the budget: {trouble}")
+            learned = config.replace(coder="softmax")
             why = f"structure tells nodes apart too little ({trouble})"
             return Pick(resolve_config(learned, graph), why)
     if len(choices) == 1:
