@@ -4,13 +4,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from kdgraph.artifact import read_artifact
 from kdgraph.cli.format import human_bytes
+from kdgraph.ops import inverse_order
 from kdgraph.packed import PackedEmbedding
 from kdgraph.training.run_dir import (
     IDENTITY,
     artifact_path,
     finished_seeds,
+    order_path,
     read_json,
     result_path,
 )
@@ -42,6 +48,12 @@ def add_parser(commands: Any) -> None:
         metavar="n",
         help="this seed (default: the best on validation)",
     )
+    parser.add_argument(
+        "--original-ids",
+        action="store_true",
+        help="where nodes are stored in an order of their own: keep 4 bytes per node "
+        "more, so that the file takes the ids of the graph",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,13 +69,37 @@ def run(arguments: argparse.Namespace) -> None:
             f"{folder} has no finished seed {seed}; it has {sorted(results)}"
         )
     artifact = read_artifact(artifact_path(folder, seed), verify=True)
-    encoder = PackedEmbedding(artifact.table, artifact.composer, artifact.rows)
+    rows, order = artifact.rows, order_path(folder, seed)
+    if order.exists() and arguments.original_ids:
+        rows = _rows(order, artifact.table.num_nodes)
+    encoder = PackedEmbedding(artifact.table, artifact.composer, rows)
     encoder.save(arguments.output, gnn=artifact.gnn, metadata=artifact.metadata)
     size = arguments.output.stat().st_size
     print(
         f"{arguments.output}: seed {seed}, {human_bytes(encoder.inference_bytes())} of "
         f"codes and codebooks, {human_bytes(size)} in all"
     )
+    if order.exists() and rows is None:
+        print(
+            f"note: its ids are rows in the order of {order}; --original-ids keeps the "
+            "graph's"
+        )
+
+
+def _rows(path: Path, num_nodes: int) -> Tensor:
+    """The row of each node, from the node of each row.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        order = torch.from_numpy(np.load(path, allow_pickle=False))
+        rows = inverse_order(order)
+    except (OSError, TypeError, ValueError, IndexError, EOFError) as error:
+        raise ValueError(f"{path} is no order of nodes: {error}") from error
+    if rows.numel() != num_nodes:
+        raise ValueError(f"{path} orders {rows.numel()} nodes, expected {num_nodes}")
+    return rows
 
 
 def _results(folder: Path) -> dict[int, SeedResult]:

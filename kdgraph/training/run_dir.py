@@ -172,6 +172,11 @@ def artifact_path(folder: Path, seed: int) -> Path:
     return folder / f"seed-{seed}.kdg.safetensors"
 
 
+def order_path(folder: Path, seed: int) -> Path:
+    """Where it says which node each row of the model is, where they differ."""
+    return folder / f"seed-{seed}.order.npy"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 

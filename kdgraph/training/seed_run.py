@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from kdgraph.atomic import replacing
 from kdgraph.codes import CodeTable, Order
 from kdgraph.codes.spectral import shared_vectors
 from kdgraph.data import Graph
@@ -31,7 +33,7 @@ from kdgraph.training.methods import (
 )
 from kdgraph.training.model_file import save_classifier
 from kdgraph.training.peak_memory import peak_rss_bytes
-from kdgraph.training.run_dir import RunDir, artifact_path
+from kdgraph.training.run_dir import RunDir, artifact_path, order_path
 from kdgraph.training.seed_result import SeedResult
 
 TEACHER, STUDENT = "teacher", "student"
@@ -98,6 +100,7 @@ class SeedRun:
         self.seed = seed
         self.graph, self.adjacency = job.graph, job.adjacency
         self.codes: CodeTable | None = None
+        self.order: Tensor | None = None
         self.coding_seconds = 0.0
         self._read_codes()
         self.earlier_peak = 0
@@ -126,6 +129,9 @@ class SeedRun:
         result = self._result(trainer, encoder, guides, targets)
         if job.run_dir is not None:
             # The result goes last: where it is, everything is.
+            if self.order is not None:
+                with replacing(order_path(job.run_dir.path, self.seed)) as file:
+                    np.save(file, self.order.numpy())
             if isinstance(encoder, KDEmbedding):
                 path = artifact_path(job.run_dir.path, self.seed)
                 save_classifier(
@@ -148,6 +154,7 @@ class SeedRun:
         self.coding_seconds = time.perf_counter() - begun
         self.codes = order.codes
         if order.rows is not None:
+            self.order = order.rows
             self.graph = job.graph.permuted(order.rows.numpy())
             self.adjacency = message_graph(job.config.model, self.graph, job.device)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -141,3 +142,23 @@ def test_older_file_survives_a_refusal(
         "run",
         "rings.npz",
     }
+
+
+def test_stored_order_and_original_ids(
+    kdgraph: Kdgraph, npz: Path, tmp_path: Path
+) -> None:
+    run, codes = tmp_path / "run", "order:2x2+spectral:2x4"
+    arguments = ["train", "--dataset", npz, "--epochs", 2, "--dim", 8, "--quiet"]
+    done = kdgraph(*arguments, "--codes", codes, "--save", run)
+    assert done.status == 0, done.err
+    files = {flag: tmp_path / f"{flag}.kdg.safetensors" for flag in (False, True)}
+    for flag, path in files.items():
+        options = ["--original-ids"] if flag else []
+        done = kdgraph("export", run, "-o", path, *options)
+        assert done.status == 0, done.err
+        assert ("note: its ids are rows" in done.out) is not flag
+    rows, nodes = (PackedEmbedding.load(files[flag]) for flag in (False, True))
+    order = torch.from_numpy(np.load(run / "seed-0.order.npy"))
+    assert not torch.equal(order, torch.arange(len(order)))
+    assert torch.equal(nodes(order), rows())
+    assert nodes.inference_bytes() == rows.inference_bytes() + 4 * len(order)
