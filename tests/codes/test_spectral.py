@@ -7,8 +7,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from kdgraph.codes.netmf import netmf_vectors
+from kdgraph.codes.quantize import position_seed
 from kdgraph.codes.resources import plan_working
-from kdgraph.codes.spectral import spectral_codes
+from kdgraph.codes.spectral import shared_vectors, spectral_codes
 from kdgraph.codes.structure import read_structure
 
 METHODS = pytest.mark.parametrize("method", ["netmf", "prone", "diffusion"])
@@ -213,3 +215,48 @@ def test_nodes_that_are_alike_cannot_be_told_apart(method) -> None:
     pair = sparse.csr_array(np.eye(2, k=1))
     with pytest.raises(ValueError, match="got 2 that are all alike"):
         spectral_codes(pair, 1, 2, method=method)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_vectors_that_are_given_take_the_place_of_the_method(dtype) -> None:
+    graph = communities()
+    own = position_seed(3, 0)
+    vectors = netmf_vectors(graph, 128, seed=own).to(dtype)
+    expected = spectral_codes(graph, 3, [8, 16, 4], method="netmf", seed=3)
+    for method in ("netmf", "diffusion"):
+        given = spectral_codes(
+            graph, 3, [8, 16, 4], method=method, vectors=vectors, seed=3
+        )
+        assert torch.equal(given.packed, expected.packed)
+    other = spectral_codes(graph, 3, [8, 16, 4], vectors=vectors.flip(0), seed=3)
+    assert not torch.equal(other.packed, expected.packed)
+
+
+def test_seeds_draw_other_codes_of_vectors_they_share() -> None:
+    graph = communities()
+    vectors = shared_vectors(graph, 4 << 30)
+    assert vectors is not None
+    assert torch.equal(vectors, netmf_vectors(graph, 128, seed=0))
+    first, second = (
+        spectral_codes(graph, 2, 16, vectors=vectors, seed=seed).packed
+        for seed in (0, 1)
+    )
+    assert not torch.equal(first, second)
+    # Too little memory for the dense matrix: another method, and nothing to share.
+    assert shared_vectors(graph, 4 * 200 * 200) is None
+
+
+@pytest.mark.parametrize(
+    ("vectors", "error", "says"),
+    [
+        (torch.zeros(199, 4), ValueError, r"vectors \[200, C\], got shape \(199, 4\)"),
+        (torch.zeros(200), ValueError, r"vectors \[200, C\], got shape \(200,\)"),
+        (torch.zeros(200, 4, 1), ValueError, r"vectors \[200, C\]"),
+        (torch.full((200, 4), torch.nan), ValueError, "finite"),
+        (torch.zeros(200, 4, dtype=torch.int64), TypeError, "float"),
+        (torch.zeros(200, 4), ValueError, "got 200 that are all alike"),
+    ],
+)
+def test_vectors_refused(vectors, error, says) -> None:
+    with pytest.raises(error, match=says):
+        spectral_codes(communities(), 2, 8, vectors=vectors)

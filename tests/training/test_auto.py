@@ -1,0 +1,449 @@
+"""Coder auto: what it may pick, what fits a budget, and what validation decides."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from kdgraph.data import Graph, sbm
+from kdgraph.training import Runner, TrainConfig
+from kdgraph.training.auto import (
+    MANY_CODE_DROPOUT,
+    TRIED_SEEDS,
+    WORTH,
+    Pick,
+    auto_choices,
+    pick,
+)
+from kdgraph.training.methods import build_encoder, code_recipe
+from kdgraph.training.seed_result import SeedResult
+
+MakeGraph = Callable[..., Graph]
+
+
+@pytest.fixture(scope="module")
+def blocks() -> Graph:
+    """Of a size at which budgets leave something to choose."""
+    return sbm(num_nodes=600, num_classes=3, seed=0)
+
+
+@pytest.fixture
+def many(blocks: Graph, monkeypatch: pytest.MonkeyPatch) -> Graph:
+    """The same, its labels counted as many."""
+    monkeypatch.setattr("kdgraph.training.recipes.MANY_LABELS", 10)
+    return blocks
+
+
+def auto(**changes: Any) -> TrainConfig:
+    return TrainConfig(coder="auto", **changes)
+
+
+def star(make_graph: MakeGraph) -> Graph:
+    """Leaves that no structure tells apart."""
+    rays = np.zeros((201, 201), dtype=np.float32)
+    rays[0, 1:] = rays[1:, 0] = 1.0
+    nodes = torch.arange(201)
+    idx = dict(zip(("train_idx", "valid_idx", "test_idx"), nodes.chunk(3), strict=True))
+    return make_graph(name="star", adj=sparse.csr_array(rays), y=nodes % 2, **idx)
+
+
+def never(*_: Any) -> NoReturn:
+    pytest.fail("nothing was to be tried or read")
+
+
+# What may be picked
+
+
+def test_few_labels_fix_codes_and_are_spread(blocks: Graph) -> None:
+    choices, reason = auto_choices(auto(), blocks)
+    assert "few labels" in reason
+    assert len({choice.config.codes for choice in choices}) == len(choices) > 1
+    for choice in choices:
+        config = choice.config
+        found = (config.coder, config.guidance, config.storage, config.composer)
+        assert found == ("fixed", "diffusion", "int8", "sum")
+        assert config.code_dropout == 0.0
+
+
+def test_many_labels_refine_codes_and_learn_them_among_others(many: Graph) -> None:
+    choices, reason = auto_choices(auto(), many)
+    assert "many labels" in reason
+    assert {choice.config.coder for choice in choices} == {"refined", "softmax"}
+    for choice in choices:
+        assert choice.config.guidance == "none"
+        if choice.config.coder == "refined":
+            assert choice.config.code_dropout == MANY_CODE_DROPOUT
+    # Within a budget there is no place for what is finer.
+    fitting, _ = auto_choices(auto(compression=50), many)
+    assert {choice.config.coder for choice in fitting} == {"refined"}
+
+
+def test_codes_without_digits_have_nothing_to_refine(many: Graph) -> None:
+    (choice,) = auto_choices(auto(bytes_per_node=3.0), many)[0]
+    assert choice.config.codes == "tree:8x8"
+    assert choice.config.coder == "fixed"
+
+
+@pytest.mark.parametrize(
+    ("asked", "coder", "codes", "positions", "size"),
+    [
+        ({"codes": "tree:4x4"}, "fixed", "tree:4x4", 1, 16),
+        ({"codes": "random"}, "fixed", "random", 32, 3),
+        ({"num_codebooks": 4}, "fixed", "spectral:4x64", 4, 64),
+        ({"codebook_size": 16}, "fixed", "spectral:8x16", 8, 16),
+        ({"num_codebooks": 3, "codebook_size": 5}, "fixed", "spectral:3x5", 3, 5),
+        ({"codebook_size": (3, 4)}, "softmax", None, 2, (3, 4)),
+        ({"query_dim": 2}, "softmax", None, 32, 3),
+        ({"entropy_weight": 0.1}, "softmax", None, 32, 3),
+    ],
+    ids=str,
+)
+def test_what_is_asked_for_is_kept(
+    blocks: Graph,
+    asked: dict[str, Any],
+    coder: str,
+    codes: str | None,
+    positions: int,
+    size: Any,
+) -> None:
+    found = pick(auto(**asked), blocks, never, lambda _: None).config
+    sizes = found.num_codebooks, found.codebook_size
+    assert (found.coder, found.codes, *sizes) == (coder, codes, positions, size)
+    for name, value in asked.items():
+        assert getattr(found, name) == value
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"guidance": "none"},
+        {"guidance": "labelprop", "guidance_weight": 0.5},
+        {"storage": "bfloat16"},
+        {"storage": "float32"},
+        {"code_dim": 6},
+        {"code_dropout": 0.2},
+        {"composer": "concat"},
+        {"hidden_dim": 10, "epochs": 7, "model": "sage"},
+    ],
+    ids=str,
+)
+def test_other_options_are_kept_in_every_choice(
+    blocks: Graph, asked: dict[str, Any]
+) -> None:
+    choices, _ = auto_choices(auto(**asked), blocks)
+    for choice in choices:
+        assert choice.config.codes is not None
+        for name, value in asked.items():
+            assert getattr(choice.config, name) == value
+
+
+def test_choices_depend_on_nothing_else(blocks: Graph) -> None:
+    first = auto_choices(auto(), blocks)
+    torch.rand(3)
+    relabelled = dataclasses.replace(blocks, y=blocks.y.flip(0))
+    assert auto_choices(auto(), relabelled) == first
+
+
+# Budgets
+
+
+@pytest.mark.parametrize("ratio", [10, 50, 100, 150])
+@pytest.mark.parametrize("kind", ["few", "many"])
+def test_compression_is_reached(
+    blocks: Graph, ratio: float, kind: str, request: pytest.FixtureRequest
+) -> None:
+    graph = blocks if kind == "few" else request.getfixturevalue("many")
+    choices, _ = auto_choices(auto(compression=ratio), graph)
+    for choice in choices:
+        assert choice.bytes <= 4 * 600 * 128 / ratio
+        assert (choice.config.compression, choice.config.bytes_per_node) == (None, None)
+
+
+@pytest.mark.parametrize("budget", [3.0, 4.0, 8.0, 40.0])
+def test_bytes_per_node_are_kept_and_counted_exactly(
+    blocks: Graph, budget: float
+) -> None:
+    choices, _ = auto_choices(auto(bytes_per_node=budget), blocks)
+    assert [one.bytes for one in choices] == sorted(one.bytes for one in choices)
+    for choice in choices:
+        recipe = code_recipe(choice.config)
+        assert recipe is not None
+        codes = recipe.build(blocks.adj).codes
+        encoder = build_encoder(choice.config, 600, codes)
+        assert choice.bytes == encoder.inference_bytes() <= 600 * budget
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("dim", [6, 128])
+def test_bytes_are_exact_in_every_storage(
+    blocks: Graph, storage: str, dim: int
+) -> None:
+    # Nothing fits into a fiftieth of so narrow a table: then it is the smallest.
+    choices, _ = auto_choices(auto(storage=storage, dim=dim), blocks)
+    for choice in choices:
+        recipe = code_recipe(choice.config)
+        assert recipe is not None
+        codes = recipe.build(blocks.adj).codes
+        encoder = build_encoder(choice.config, 600, codes)
+        assert choice.bytes == encoder.inference_bytes()
+    if dim == 6:
+        assert [choice.config.codes for choice in choices] == ["order:8x8"]
+
+
+def test_more_room_is_used(blocks: Graph) -> None:
+    narrow, wide = (
+        max(one.bytes for one in auto_choices(auto(bytes_per_node=room), blocks)[0])
+        for room in (4.0, 12.0)
+    )
+    assert narrow < wide
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (
+            {"bytes_per_node": 1.0},
+            "no codes fit into 600 bytes: the smallest take 1,288; allow 2.15 bytes",
+        ),
+        ({"compression": 1000}, "no codes fit into 307 bytes: .* or a smaller --dim"),
+        (
+            {"compression": 5, "codes": "tree:4x4"},
+            "codes tree:4x4 were asked for; leave one of them out",
+        ),
+        ({"bytes_per_node": 9.0, "num_codebooks": 4}, "sizes were asked for; leave"),
+        ({"compression": 5, "query_dim": 2}, "queries and entropy belong .*; leave"),
+    ],
+)
+def test_budgets_refused(blocks: Graph, asked: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        auto_choices(auto(**asked), blocks)
+
+
+def test_the_smallest_that_is_named_does_fit(blocks: Graph) -> None:
+    (choice,) = auto_choices(auto(bytes_per_node=2.15), blocks)[0]
+    assert choice.bytes == 1288
+
+
+# What validation decides
+
+
+class Tried(NamedTuple):
+    codes: str | None
+    seed: int
+    guidance: str | None
+
+
+def decide(
+    graph: Graph, scores: Callable[[int, int], float], **asked: Any
+) -> tuple[Pick, list[str | None], list[Tried]]:
+    """Pick by scores of choice and seed; with the choices and what was trained."""
+    codes = [one.config.codes for one in auto_choices(auto(**asked), graph)[0]]
+    tried: list[Tried] = []
+
+    def train(config: TrainConfig, seed: int) -> float:
+        tried.append(Tried(config.codes, seed, config.guidance))
+        return scores(codes.index(config.codes), seed)
+
+    return pick(auto(**asked), graph, train, lambda _: None), codes, tried
+
+
+@pytest.mark.parametrize("best", [0, 1, 2])
+def test_the_best_on_validation_is_picked(blocks: Graph, best: int) -> None:
+    found, codes, tried = decide(
+        blocks, lambda choice, seed: 0.9 if choice == best else 0.3 + 0.1 * seed
+    )
+    assert found.config.codes == codes[best]
+    # Every choice with every seed, a single training each; what is picked has both.
+    assert [(one.codes, one.seed) for one in tried] == [
+        (one, seed) for one in codes for seed in range(TRIED_SEEDS)
+    ]
+    assert {one.guidance for one in tried} == {"labelprop"}
+    assert found.config.guidance == "diffusion"
+    reported = [one["valid_score"] for one in found.tried]
+    assert reported == pytest.approx([0.9 if i == best else 0.4 for i in range(3)])
+
+
+def test_scores_are_means_over_seeds(blocks: Graph) -> None:
+    found, codes, _ = decide(
+        blocks, lambda choice, seed: [0.5, 0.9 * (seed == 2), 0.4][choice]
+    )
+    assert found.config.codes == codes[0]
+
+
+@pytest.mark.parametrize(("gain", "taken"), [(0.5, 0), (0.99, 0), (1.01, 1)])
+def test_a_larger_code_must_be_worth_it(many: Graph, gain: float, taken: int) -> None:
+    found, codes, _ = decide(
+        many, lambda choice, _: 0.5 + (gain * WORTH if choice == 1 else 0.0)
+    )
+    assert found.config.codes == codes[taken]
+
+
+def test_within_a_tenth_size_does_not_count(blocks: Graph) -> None:
+    choices, _ = auto_choices(auto(), blocks)
+    sizes = [choice.bytes for choice in choices]
+    assert sizes[1] > 1.1 * sizes[0]
+    assert sizes[2] < 1.1 * sizes[1]
+    found, codes, _ = decide(
+        blocks, lambda choice, _: 0.5 + [0.0, 2.0, 2.1][choice] * WORTH
+    )
+    assert found.config.codes == codes[2]
+
+
+def test_a_large_graph_gets_the_smallest_at_once(
+    blocks: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgraph.training.auto.TRY_BELOW", 100)
+    choices, _ = auto_choices(auto(), blocks)
+    found = pick(auto(), blocks, never, lambda _: None)
+    assert found.config == choices[0].config
+    assert "too large to try several" in found.reason
+
+
+def test_a_slower_graph_is_tried_with_one_seed(
+    blocks: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgraph.training.auto.QUICK_BELOW", 100)
+    _, codes, tried = decide(blocks, lambda choice, _: 0.1 * choice)
+    assert tried == [Tried(one, 0, "labelprop") for one in codes]
+
+
+def test_a_budget_without_choice_tries_nothing(blocks: Graph) -> None:
+    found = pick(auto(bytes_per_node=2.15), blocks, never, lambda _: None)
+    assert found.config.codes == "order:8x8"
+
+
+class FakeRun:
+    """A seed whose test score is best where its validation score is worst."""
+
+    def __init__(self, job: Any, seed: int) -> None:
+        self.codes, self.seed = job.config.codes, seed
+
+    def run(self) -> SeedResult:
+        valid = 0.9 if self.codes and self.codes.startswith("spectral") else 0.2
+        return SeedResult(self.seed, 1 - valid, valid, 0, 1, 1.0, 1, 1, 1, [], [])
+
+
+def test_the_runner_hands_validation_on(
+    blocks: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgraph.training.runner.SeedRun", FakeRun)
+    runner = Runner(blocks, auto())
+    result = runner.run(2)
+    assert result.config.codes is not None
+    assert result.config.codes.startswith("spectral")
+    assert result.pick is runner.pick is not None
+
+
+def test_labels_of_test_nodes_change_nothing() -> None:
+    graph = sbm(num_nodes=120, num_classes=2, seed=0)
+    y = graph.y.clone()
+    y[graph.test_idx] = 1 - y[graph.test_idx]
+    config = auto(dim=32, bytes_per_node=12.0, epochs=3, hidden_dim=8)
+    picks, curves = [], []
+    for one in (graph, graph, dataclasses.replace(graph, y=y)):
+        runner = Runner(one, config)
+        curves.append(runner.run(1).seeds[0].losses)
+        picks.append(runner.pick)
+    assert picks[0] is not None
+    assert len(picks[0].tried) > 1
+    assert picks[0] == picks[1] == picks[2]
+    assert curves[0] == curves[1] == curves[2]
+
+
+# Where structure does not help
+
+
+def test_codes_that_a_graph_does_not_have_are_left_out(blocks: Graph) -> None:
+    def read(config: TrainConfig) -> None:
+        if "tree" in (config.codes or ""):
+            raise ValueError("no trees here")
+
+    found = pick(auto(), blocks, never, read)
+    assert found.config.codes == "spectral:8x37"
+
+
+def test_a_star_learns_codes(make_graph: MakeGraph) -> None:
+    runner = Runner(star(make_graph), auto(epochs=2, hidden_dim=8))
+    result = runner.run(1)
+    assert result.config.coder == "softmax"
+    assert runner.pick is not None
+    assert "structure tells nodes apart too little" in runner.pick.reason
+    assert "all alike" in runner.pick.reason
+
+
+def test_a_star_has_no_codes_for_a_budget(make_graph: MakeGraph) -> None:
+    runner = Runner(star(make_graph), auto(epochs=2, bytes_per_node=9.0))
+    with pytest.raises(ValueError, match="no codes fit the graph and the budget: spec"):
+        runner.run(1)
+
+
+def test_codes_that_were_asked_for_are_no_fallback(make_graph: MakeGraph) -> None:
+    runner = Runner(star(make_graph), auto(epochs=2, codes="spectral:2x8"))
+    with pytest.raises(ValueError, match="all alike"):
+        runner.run(1)
+
+
+def test_without_edges_codes_are_learned(make_graph: MakeGraph) -> None:
+    graph = make_graph(adj=sparse.csr_array((40, 40), dtype=np.float32))
+    found = pick(auto(), graph, never, lambda _: None)
+    assert found.config.coder == "softmax"
+    assert found.reason == "no edges to read codes from"
+    with pytest.raises(ValueError, match="no edges .*; leave one of them out"):
+        auto_choices(auto(compression=5), graph)
+
+
+# What is written down
+
+
+def test_a_pick_is_read_as_it_was_written(many: Graph) -> None:
+    found, _, _ = decide(many, lambda choice, _: 0.5 + 0.1 * choice)
+    assert Pick.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+    lines = found.text.splitlines()
+    assert [line for line in lines if "tried" in line] == [
+        f"auto: tried {one['codes']} ({one['bytes']:,} bytes): validation "
+        f"{100 * one['valid_score']:.1f}"
+        for one in found.tried
+    ]
+
+
+def test_a_run_that_goes_on_keeps_its_pick(
+    make_graph: MakeGraph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = auto(epochs=2, hidden_dim=8), tmp_path / "run"
+    first = Runner(make_graph(), config, save=folder).run(1)
+    assert first.pick is not None
+    written = json.loads((folder / "auto.json").read_text())
+    assert Pick.from_dict(written) == first.pick
+    monkeypatch.setattr("kdgraph.training.runner.pick", never)
+    again = Runner(make_graph(), config, save=folder).run(2)
+    assert (again.pick, again.config) == (first.pick, first.config)
+    assert again.seeds[0] == first.seeds[0]
+    # Whatever would be picked today.
+    written["config"]["codes"] = "tree:2x3"
+    written["config"] |= {"num_codebooks": 1, "codebook_size": 6}
+    (folder / "auto.json").write_text(json.dumps(written))
+    other = Runner(make_graph(), config, save=folder).run(3)
+    assert other.config.codes == "tree:2x3"
+    (folder / "auto.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"auto\.json is damaged"):
+        Runner(make_graph(), config, save=folder).run(3)
+
+
+def test_json_says_what_was_picked(make_graph: MakeGraph) -> None:
+    result = Runner(make_graph(), auto(epochs=2, hidden_dim=8)).run(1).as_dict()
+    assert set(result["auto"]) == {"config", "reason", "tried"}
+    assert result["auto"]["config"] == result["config"]
+    assert result["coding_seconds"] > 0
+    assert result["label_head"]["test_score"]["seeds"]
+    plain = TrainConfig(epochs=2, hidden_dim=8)
+    learned = Runner(make_graph(), plain).run(1).as_dict()
+    assert learned["auto"] is None
+    assert learned["coding_seconds"] == 0
