@@ -62,13 +62,13 @@ class Pick:
     def text(self) -> str:
         """For people: a line, and one for each that was tried."""
         config = self.config
-        codes = config.codes if config.coder in ("fixed", "refined") else ""
+        codes = f" {config.codes}" if config.coder in ("fixed", "refined") else ""
         width = f", codewords of {config.code_dim}" if config.code_dim else ""
         stored = f" in {config.storage}" if config.storage else ""
         guided = f", guidance {config.guidance}" if config.guidance != "none" else ""
         lines = [
             f"auto: {self.reason}",
-            f"auto: coder {config.coder} {codes}{width}{stored}{guided}".rstrip(),
+            f"auto: coder {config.coder}{codes}{width}{stored}{guided}",
         ]
         lines[1:1] = [
             f"auto: tried {one['codes']} ({one['bytes']:,} bytes): "
@@ -125,7 +125,10 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     families = _families(graph.num_nodes, few=few)
     if _one_by_one(config):
         # Only sums have codebooks that are trees.
-        families = [[codes for codes in one if "tree" not in codes] for one in families]
+        families = [
+            [codes for codes in one if not any(CodeRecipe.parse(codes).trees)]
+            for one in families
+        ]
     fitting = [_fit(base, graph, family, budget) for family in families]
     fits = [choice for choice in fitting if choice is not None]
     if not few and not given and graph.num_edges <= TRY_BELOW:
@@ -192,7 +195,11 @@ def pick(config: TrainConfig, graph: Graph, train: Train, read: Read) -> Pick:
         if other > score + worth:
             score, best = other, choice
     report = tuple(
-        {"codes": one.config.codes, "bytes": one.bytes, "valid_score": value}
+        {
+            "codes": one.config.codes or f"coder {one.config.coder}",
+            "bytes": one.bytes,
+            "valid_score": value,
+        }
         for value, one in tried
     )
     return Pick(best.config, f"{reason}, resolution by validation", report)

@@ -83,6 +83,17 @@ class TrainConfig:
             raise ValueError(f"guidance_mix lies in [0, 1], got {self.guidance_mix}")
         if not 0.0 < self.lr <= _LARGEST:
             raise ValueError(f"lr is above 0 and at most {_LARGEST:g}, got {self.lr}")
+        self._check_codes()
+        self._check_guidance()
+
+    def _check_codes(self) -> None:
+        if not 0.0 < self.refine_step <= _LARGEST:
+            raise ValueError(f"refine_step is above 0, got {self.refine_step}")
+        if self.codes is not None and self.coder not in ("auto", *STRUCTURAL):
+            raise ValueError(
+                f"codes {self.codes!r} are given, but coder {self.coder!r} learns its "
+                "own; use coder 'fixed' or 'refined'"
+            )
         for name in ("compression", "bytes_per_node"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value <= _LARGEST:
@@ -92,7 +103,6 @@ class TrainConfig:
                     f"{name} is what coder 'auto' fits codes into, got coder "
                     f"{self.coder!r}; leave out one of them"
                 )
-        self._check_guidance()
 
     def _check_guidance(self) -> None:
         if self.guidance in ("online", "pretrained") and self.method != "kd":
@@ -158,7 +168,6 @@ _AT_LEAST = {
     "guidance_weight": 0,
     "entropy_weight": 0,
     "code_dim": 1,
-    "refine_step": 0,
     "refine_every": 1,
     "memory": 1,
 }

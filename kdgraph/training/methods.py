@@ -22,6 +22,7 @@ from kdgraph.codes import CodeRecipe, CodeTable
 from kdgraph.composers import (
     Composer,
     ConcatComposer,
+    LinearComposer,
     MLPComposer,
     RecurrentComposer,
     SumComposer,
@@ -172,6 +173,12 @@ def _build_composer(config: TrainConfig) -> Composer:
         options["storage"] = config.storage
     recipe = code_recipe(config)
     if recipe is not None and any(recipe.trees):
+        if not issubclass(kind, LinearComposer):
+            raise ValueError(
+                f"codes {config.codes} have codebooks that are trees, which composer "
+                f"{config.composer!r} does not take; use composer 'sum' or 'concat', "
+                "or levels or digits in the place of tree and order"
+            )
         options["trees"] = recipe.trees
     return kind(**options)
 

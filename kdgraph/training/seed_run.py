@@ -53,11 +53,15 @@ class ReadBefore:
         codes: By recipe and seed; those of trials, and then of the last seed.
         vectors: Node vectors that seeds share, where they take long.
         looked: Whether it is known that there are such.
+        vector_seconds: What they took.
+        seconds: What the codes took, shared vectors included.
     """
 
     codes: dict[tuple[str, int], Order] = field(default_factory=dict)
     vectors: Tensor | None = None
     looked: bool = False
+    vector_seconds: float = 0.0
+    seconds: dict[tuple[str, int], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -147,11 +151,11 @@ class SeedRun:
 
     def _read_codes(self) -> None:
         """Read this seed's codes off the graph, where they are read off one."""
-        job, begun = self.job, time.perf_counter()
+        job = self.job
         order = read_codes(job, self.seed)
         if order is None:
             return
-        self.coding_seconds = time.perf_counter() - begun
+        self.coding_seconds = job.read.seconds[str(code_recipe(job.config)), self.seed]
         self.codes = order.codes
         if order.rows is not None:
             self.order = order.rows
@@ -287,12 +291,15 @@ def read_codes(job: Job, seed: int) -> Order | None:
         return None
     key = str(recipe), seed
     if key not in read.codes:
+        begun = time.perf_counter()
         progress = None
         if job.on_coding is not None:
             progress = partial(job.on_coding, seed)
         if "spectral" in str(recipe) and not read.looked:
             read.looked = True
             read.vectors = shared_vectors(job.graph.adj, job.config.memory)
+            read.vector_seconds = time.perf_counter() - begun
+            begun += read.vector_seconds
         order = recipe.build(
             job.graph.adj,
             seed=seed,
@@ -303,6 +310,8 @@ def read_codes(job: Job, seed: int) -> Order | None:
         if seed >= TRIED_SEEDS:
             read.codes.clear()
         read.codes[key] = order
+        shared = read.vector_seconds if "spectral" in str(recipe) else 0.0
+        read.seconds[key] = time.perf_counter() - begun + shared
     return read.codes[key]
 
 
