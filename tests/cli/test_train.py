@@ -301,6 +301,6 @@ def test_out_of_memory_is_a_sentence_with_status_1(
     kdgraph: Kdgraph, npz: Path, tiny: Any
 ) -> None:
     arguments = ("train", "--dataset", npz, *tiny, "--quiet")
-    done = kdgraph(*arguments, "--dim", 4 * 10**12)
+    done = kdgraph(*arguments, "--coder", "softmax", "--dim", 4 * 10**12)
     assert done.status == 1
     assert "out of memory" in done.sentence

@@ -1,17 +1,20 @@
 """Positions drawn anew from what they compose."""
 
+import sys
+
 import pytest
 import torch
 
 from kdgraph import KDEmbedding
 from kdgraph.coders import RefinedCoder
 from kdgraph.codes import CodeTable, random_codes
-from kdgraph.codes import recluster as module
 from kdgraph.codes.recluster import recluster
 from kdgraph.composers import SumComposer
 from kdgraph.ops import straight_through
 
 SIZES = (4, 9, 6)
+# The package exports the function under the name of its module.
+module = sys.modules[recluster.__module__]
 
 
 def problem(nodes=300, sizes=SIZES, seed=0):
