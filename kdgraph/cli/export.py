@@ -70,10 +70,13 @@ def run(arguments: argparse.Namespace) -> None:
         )
     artifact = read_artifact(artifact_path(folder, seed), verify=True)
     rows, order = artifact.rows, order_path(folder, seed)
+    metadata = artifact.metadata
     if order.exists() and arguments.original_ids:
+        given = read_json(folder / IDENTITY).get("graph", {})
+        metadata = metadata | {"graph_fingerprint": given.get("fingerprint")}
         rows = _rows(order, artifact.table.num_nodes)
     encoder = PackedEmbedding(artifact.table, artifact.composer, rows)
-    encoder.save(arguments.output, gnn=artifact.gnn, metadata=artifact.metadata)
+    encoder.save(arguments.output, gnn=artifact.gnn, metadata=metadata)
     size = arguments.output.stat().st_size
     print(
         f"{arguments.output}: seed {seed}, {human_bytes(encoder.inference_bytes())} of "

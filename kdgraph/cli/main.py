@@ -71,7 +71,8 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     try:
         arguments.run(arguments)
     except KeyboardInterrupt:
-        kept = getattr(arguments, "save", None) is not None
+        save = getattr(arguments, "save", None)
+        kept = save is not None and save.exists()
         hint = "; the same command goes on from here" if kept else ""
         return _fail(f"interrupted{hint}", INTERRUPTED)
     except BrokenPipeError:

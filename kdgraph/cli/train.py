@@ -104,6 +104,8 @@ def _train(
 
         def on_coding(seed: int, done: float, stage: str) -> None:
             bar.set_postfix(seed=seed, codes=f"{stage} {100 * done:.0f} %")
+            if between is not None:
+                between()
 
         def on_pick(pick: Pick) -> None:
             if not arguments.quiet:

@@ -112,7 +112,12 @@ class RefinedCoder(FixedCoder):
         prefix = None if self.table is None else self.table.prefix
         told = 0 if prefix is None else prefix.num_codebooks
         allowed = range(told, len(codebook_sizes))
-        if not allowed or not set(self.positions or ()) <= set(allowed):
+        if not allowed:
+            raise ValueError(
+                "RefinedCoder got codes of which no position is stored, so that none "
+                "can be re-chosen; use FixedCoder"
+            )
+        if not set(self.positions or ()) <= set(allowed):
             raise ValueError(
                 f"RefinedCoder expects positions in [{told}, {len(codebook_sizes)}), "
                 f"those that are stored, got {self.positions}"

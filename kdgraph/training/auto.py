@@ -125,15 +125,13 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     families = _families(graph.num_nodes, few=few)
     if _one_by_one(config):
         # Only sums have codebooks that are trees.
-        families = [
-            [codes for codes in one if not any(CodeRecipe.parse(codes).trees)]
-            for one in families
-        ]
+        size = max(2, min(64 if few else 256, graph.num_nodes // 16))
+        families = [[f"spectral:{d}x{size}" for d in (8, 6, 4, 2, 1)]]
     fitting = [_fit(base, graph, family, budget) for family in families]
     fits = [choice for choice in fitting if choice is not None]
     if not few and not given and graph.num_edges <= TRY_BELOW:
-        fits += _finer(base, graph)
-    choices = {choice.config: choice for choice in fits}
+        fits += _finer(base, free, graph)
+    choices, larger = {choice.config: choice for choice in fits}, ""
     if not choices:
         smallest = min(_every(base, graph, families), key=lambda one: one.bytes)
         if given:
@@ -143,9 +141,10 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
                 "bytes per node, or a smaller --dim"
             )
         choices = {smallest.config: smallest}
+        larger = f", none {COMPRESSION:.0f} times smaller than the table"
     ordered = sorted(choices.values(), key=lambda one: one.bytes)
     reason = f"{kind} labels, {graph.num_nodes:,} nodes: codes read off the graph"
-    return ordered, reason
+    return ordered, reason + larger
 
 
 def pick(config: TrainConfig, graph: Graph, train: Train, read: Read) -> Pick:
@@ -173,7 +172,7 @@ def pick(config: TrainConfig, graph: Graph, train: Train, read: Read) -> Pick:
             if config.compression is not None or config.bytes_per_node is not None:
                 raise ValueError(f"no codes fit the graph and the budget: {trouble}")
             learned = config.replace(coder="softmax")
-            why = f"structure tells nodes apart too little ({trouble})"
+            why = f"codes cannot be read off the graph ({trouble})"
             return Pick(resolve_config(learned, graph), why)
     if len(choices) == 1:
         return Pick(choices[0].config, reason)
@@ -262,20 +261,15 @@ def _one_by_one(config: TrainConfig) -> bool:
     return config.composer in ("mlp", "recurrent")
 
 
-def _finer(base: TrainConfig, graph: Graph) -> list[Choice]:
+def _finer(base: TrainConfig, free: TrainConfig, graph: Graph) -> list[Choice]:
     """For labels that structure does not tell: more digits, and codes that learn."""
-    learned = base.replace(
-        coder="softmax",
-        storage=None,
-        code_dim=None,
-        code_dropout=None,
-        guidance=None,
-        composer=None,
-    )
-    learned = resolve_config(learned, graph)
+    learned = resolve_config(free.replace(coder="softmax"), graph)
     stored = build_encoder(learned, graph.num_nodes).inference_bytes()
-    finer = [] if _one_by_one(base) else [_choice(base, graph, "spectral:16x256", 32)]
-    return [*finer, Choice(learned, stored)]
+    finer = [Choice(learned, stored)]
+    if not _one_by_one(base):
+        finer.append(_choice(base, graph, "spectral:16x256", _widths(base, graph)[0]))
+    table = 4 * graph.num_nodes * base.dim
+    return [choice for choice in finer if choice.bytes < table]
 
 
 def _families(num_nodes: int, *, few: bool) -> list[list[str]]:
@@ -339,7 +333,8 @@ def _widths(base: TrainConfig, graph: Graph) -> tuple[int, ...]:
     if base.code_dim is not None:
         return (base.code_dim,)
     most = 32 if has_many_labels(graph) else 16
-    return tuple(width for width in _WIDTHS if width <= min(most, base.dim)) or (1,)
+    fitting = tuple(width for width in _WIDTHS if width <= min(most, base.dim))
+    return fitting or (base.dim,)
 
 
 def _choice(base: TrainConfig, graph: Graph, codes: str, width: int) -> Choice:

@@ -69,7 +69,9 @@ def load_classifier(path: str | os.PathLike[str]) -> tuple[PackedEmbedding, nn.M
     """Read the encoder and the network that ``kdgraph train --save`` wrote.
 
     Both give what they gave when they were trained: the network takes all vectors and
-    the adjacency of :func:`message_graph`.
+    the adjacency of :func:`message_graph`. Where codes are told by an order of the
+    nodes, that is the graph in this order, ``graph.permuted`` by the run folder's
+    ``seed-*.order.npy``, unless the file was exported with original ids.
 
     Args:
         path: A ``seed-*.kdg.safetensors`` of a run folder, or what ``kdgraph export``

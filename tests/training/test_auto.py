@@ -375,7 +375,7 @@ def test_a_star_learns_codes(make_graph: MakeGraph) -> None:
     result = runner.run(1)
     assert result.config.coder == "softmax"
     assert runner.pick is not None
-    assert "structure tells nodes apart too little" in runner.pick.reason
+    assert "codes cannot be read off the graph" in runner.pick.reason
     assert "all alike" in runner.pick.reason
 
 
@@ -447,3 +447,10 @@ def test_json_says_what_was_picked(make_graph: MakeGraph) -> None:
     learned = Runner(make_graph(), plain).run(1).as_dict()
     assert learned["auto"] is None
     assert learned["coding_seconds"] == 0
+
+
+def test_other_composers_need_no_trees(blocks: Graph) -> None:
+    for name in ("mlp", "recurrent"):
+        choices, _ = auto_choices(auto(composer=name), blocks)
+        assert {choice.config.composer for choice in choices} == {name}
+        assert all("spectral" in (one.config.codes or "") for one in choices)
