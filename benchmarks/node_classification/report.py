@@ -69,6 +69,7 @@ its label.
 README_DATASETS = ("cora", "citeseer", "pubmed", "ogbn-arxiv")
 README_ROWS = (
     ("full", False, "full table"),
+    ("full-diffusion", False, "full table, guided as those codes"),
     ("labelprop", False, "label propagation (reads the labels)"),
     ("kd-auto", False, "**codes read off the graph**"),
     ("kd-auto", True, "**codes read off the graph**, label head (reads the labels)"),
