@@ -1,7 +1,10 @@
 """Pure functions over codes: packing, lookups, the straight-through estimator."""
 
+from kdgraph.ops.backend import backend
 from kdgraph.ops.codebooks import Codebooks
+from kdgraph.ops.coded import PackedCodes, coded_gather, coded_spmm
 from kdgraph.ops.lookup import lookup, lookup_sum
+from kdgraph.ops.neighbor_sum import neighbor_sum
 from kdgraph.ops.order import inverse_order
 from kdgraph.ops.packing import (
     MAX_CODEBOOK_SIZE,
@@ -30,6 +33,7 @@ __all__ = [
     "MAX_CODEBOOK_SIZE",
     "Codebooks",
     "LogitSelection",
+    "PackedCodes",
     "QuantizedSelection",
     "QuerySelection",
     "RelaxedSelection",
@@ -38,11 +42,15 @@ __all__ = [
     "Stored",
     "as_stored",
     "at_least_float32",
+    "backend",
     "code_bits",
+    "coded_gather",
+    "coded_spmm",
     "inverse_order",
     "lookup",
     "lookup_sum",
     "nearest_query_codes",
+    "neighbor_sum",
     "pack",
     "pad_positions",
     "position_offsets",

@@ -1,0 +1,242 @@
+"""The operations over codes as torch sees them: schema, gradients, fake kernels.
+
+``kdgraph::coded_gather`` and ``kdgraph::coded_spmm`` take flat tensors and plain
+numbers only. The functions to call are in :mod:`kdgraph.ops.coded`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdgraph.ops.backend import implementation
+from kdgraph.ops.edges import Edges
+from kdgraph.ops.layout import Layout
+
+AUTOCAST_DEVICES = ("cpu", "cuda")
+
+
+@torch.library.custom_op("kdgraph::coded_gather", mutates_args=())
+def gather(
+    codes: Tensor,
+    codebooks: Tensor,
+    n_id: Tensor | None,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    check: bool,
+) -> Tensor:
+    """Compose the vectors of nodes; see :func:`kdgraph.ops.coded_gather`."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    run = implementation(codebooks)
+    return run.gather(codes, codebooks, n_id, layout, check=check)
+
+
+@torch.library.custom_op("kdgraph::coded_spmm", mutates_args=())
+def spmm(
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    mean: bool,
+    check: bool,
+) -> Tensor:
+    """Sum vectors along edges; see :func:`kdgraph.ops.coded_spmm`."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    edges = Edges(rowptr, col, weight, mean)
+    run = implementation(codebooks)
+    return run.spmm(edges, codes, codebooks, layout, check=check)
+
+
+@torch.library.custom_op("kdgraph::coded_grad_codebooks", mutates_args=())
+def grad_codebooks(
+    grad: Tensor,
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    mean: bool,
+) -> Tensor:
+    """The gradient by the codebooks; of those only shape and type are read."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    edges = Edges(rowptr, col, weight, mean)
+    run = implementation(codebooks)
+    found = run.grad_codebooks(
+        grad.contiguous(), edges, codes, layout, width=codebooks.size(1)
+    )
+    return found.to(codebooks.dtype)
+
+
+@torch.library.custom_op("kdgraph::coded_grad_weight", mutates_args=())
+def grad_weight(
+    grad: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    codes: Tensor,
+    codebooks: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    mean: bool,
+) -> Tensor:
+    """The gradient by the weights; of those only shape and type are read."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    edges = Edges(rowptr, col, None, mean)
+    run = implementation(codebooks)
+    found = run.grad_weight(grad.contiguous(), edges, codes, codebooks, layout)
+    return found.to(weight.dtype)
+
+
+@torch.library.custom_op("kdgraph::neighbor_sum", mutates_args=())
+def neighbor_sum(
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    x: Tensor,
+    rowptr_t: Tensor | None,
+    col_t: Tensor | None,
+    weight_t: Tensor | None,
+    check: bool,
+) -> Tensor:
+    """Sum float rows along edges; see :func:`kdgraph.ops.neighbor_sum`."""
+    run = implementation(x)
+    return run.neighbor_sum(Edges(rowptr, col, weight), x.contiguous(), check=check)
+
+
+def _width(codebooks: Tensor, sizes: Sequence[int], *, concat: bool) -> int:
+    return codebooks.size(1) * (len(sizes) if concat else 1)
+
+
+@gather.register_fake
+def _(
+    codes: Tensor,
+    codebooks: Tensor,
+    n_id: Tensor | None,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    check: bool,
+) -> Tensor:
+    rows = codes.size(0) if n_id is None else n_id.size(0)
+    return codebooks.new_empty(rows, _width(codebooks, sizes, concat=concat))
+
+
+@spmm.register_fake
+def _(
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    mean: bool,
+    check: bool,
+) -> Tensor:
+    width = _width(codebooks, sizes, concat=concat)
+    return codebooks.new_empty(rowptr.size(0) - 1, width)
+
+
+@grad_codebooks.register_fake
+def _(
+    grad: Tensor,
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    *_layout: object,
+) -> Tensor:
+    return torch.empty_like(codebooks)
+
+
+@grad_weight.register_fake
+def _(
+    grad: Tensor,
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor,
+    *_rest: object,
+) -> Tensor:
+    return torch.empty_like(weight)
+
+
+@neighbor_sum.register_fake
+def _(
+    rowptr: Tensor,
+    col: Tensor,
+    weight: Tensor | None,
+    x: Tensor,
+    *_transposed: object,
+) -> Tensor:
+    return x.new_empty(rowptr.size(0) - 1, x.size(1))
+
+
+def _keep_neighbor_sum(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3], *inputs[4:7])
+
+
+def _neighbor_sum_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    forward, transposed = ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+    by_x = None
+    if ctx.needs_input_grad[3]:
+        if transposed[0] is None or transposed[1] is None:
+            raise RuntimeError(
+                "neighbor_sum was not given the transposed graph, which the gradient "
+                "by x is summed along; pass transposed=(rowptr, col, weight)"
+            )
+        by_x = neighbor_sum(*transposed[:3], grad, *forward, False)
+    return None, None, None, by_x, None, None, None, None
+
+
+def _keep_gather(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    codes, codebooks, n_id, *layout, _ = inputs
+    ctx.save_for_backward(codes, codebooks, n_id)
+    ctx.layout = layout
+
+
+def _gather_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    codes, codebooks, n_id = ctx.saved_tensors
+    by_codebooks = None
+    if ctx.needs_input_grad[1]:
+        by_codebooks = grad_codebooks(
+            grad, None, n_id, None, codes, codebooks, *ctx.layout, False
+        )
+    return None, by_codebooks, None, None, None, None, None
+
+
+def _keep_spmm(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, sizes, packed, concat, mean, _ = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.layout = sizes, packed, concat, mean
+
+
+def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    saved = ctx.saved_tensors
+    by_weight = by_codebooks = None
+    if ctx.needs_input_grad[2]:
+        by_weight = grad_weight(grad, *saved, *ctx.layout)
+    if ctx.needs_input_grad[4]:
+        by_codebooks = grad_codebooks(grad, *saved, *ctx.layout)
+    return None, None, by_weight, None, by_codebooks, None, None, None, None, None
+
+
+gather.register_autograd(_gather_backward, setup_context=_keep_gather)
+spmm.register_autograd(_spmm_backward, setup_context=_keep_spmm)
+neighbor_sum.register_autograd(_neighbor_sum_backward, setup_context=_keep_neighbor_sum)
+for _device in AUTOCAST_DEVICES:
+    # Sums over thousands of neighbours want float32, and codebooks are small.
+    gather.register_autocast(_device, torch.float32)
+    spmm.register_autocast(_device, torch.float32)
+    neighbor_sum.register_autocast(_device, torch.float32)
