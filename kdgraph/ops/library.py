@@ -4,7 +4,7 @@
 numbers only. The functions to call are in :mod:`kdgraph.ops.coded`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,34 @@ from kdgraph.ops.layout import Layout
 AUTOCAST_DEVICES = ("cpu", "cuda")
 
 
-@torch.library.custom_op("kdgraph::coded_gather", mutates_args=())
+class _Operation:
+    """A function as an operation of torch: ``torch.ops.kdgraph.NAME``.
+
+    What ``torch.library.custom_op`` does, without the compiler of torch, which that
+    imports on the first call: a second and more.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Tensor]) -> None:
+        self.name = f"kdgraph::{name}"
+        schema = torch.library.infer_schema(function, mutates_args=())
+        torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
+        torch.library.impl(self.name, "CompositeExplicitAutograd", function)
+        self.call = getattr(torch.ops.kdgraph, name).default
+
+    def fake(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Take a function as what tells shape and type without computing."""
+        torch.library.register_fake(self.name, function)
+        return function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.call(*arguments)
+
+
+def _operation(name: str) -> Callable[[Callable[..., Tensor]], _Operation]:
+    return lambda function: _Operation(name, function)
+
+
+@_operation("coded_gather")
 def gather(
     codes: Tensor,
     codebooks: Tensor,
@@ -33,7 +60,7 @@ def gather(
     return run.gather(codes, codebooks, n_id, layout, check=check)
 
 
-@torch.library.custom_op("kdgraph::coded_spmm", mutates_args=())
+@_operation("coded_spmm")
 def spmm(
     rowptr: Tensor,
     col: Tensor,
@@ -53,7 +80,7 @@ def spmm(
     return run.spmm(edges, codes, codebooks, layout, check=check)
 
 
-@torch.library.custom_op("kdgraph::coded_grad_codebooks", mutates_args=())
+@_operation("coded_grad_codebooks")
 def grad_codebooks(
     grad: Tensor,
     rowptr: Tensor | None,
@@ -76,7 +103,7 @@ def grad_codebooks(
     return found.to(codebooks.dtype)
 
 
-@torch.library.custom_op("kdgraph::coded_grad_weight", mutates_args=())
+@_operation("coded_grad_weight")
 def grad_weight(
     grad: Tensor,
     rowptr: Tensor,
@@ -97,7 +124,7 @@ def grad_weight(
     return found.to(weight.dtype)
 
 
-@torch.library.custom_op("kdgraph::neighbor_sum", mutates_args=())
+@_operation("neighbor_sum")
 def neighbor_sum(
     rowptr: Tensor,
     col: Tensor,
@@ -117,7 +144,7 @@ def _width(codebooks: Tensor, sizes: Sequence[int], *, concat: bool) -> int:
     return codebooks.size(1) * (len(sizes) if concat else 1)
 
 
-@gather.register_fake
+@gather.fake
 def _(
     codes: Tensor,
     codebooks: Tensor,
@@ -131,7 +158,7 @@ def _(
     return codebooks.new_empty(rows, _width(codebooks, sizes, concat=concat))
 
 
-@spmm.register_fake
+@spmm.fake
 def _(
     rowptr: Tensor,
     col: Tensor,
@@ -148,7 +175,7 @@ def _(
     return codebooks.new_empty(rowptr.size(0) - 1, width)
 
 
-@grad_codebooks.register_fake
+@grad_codebooks.fake
 def _(
     grad: Tensor,
     rowptr: Tensor | None,
@@ -161,7 +188,7 @@ def _(
     return torch.empty_like(codebooks)
 
 
-@grad_weight.register_fake
+@grad_weight.fake
 def _(
     grad: Tensor,
     rowptr: Tensor,
@@ -172,7 +199,7 @@ def _(
     return torch.empty_like(weight)
 
 
-@neighbor_sum.register_fake
+@neighbor_sum.fake
 def _(
     rowptr: Tensor,
     col: Tensor,
@@ -232,11 +259,15 @@ def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return None, None, by_weight, None, by_codebooks, None, None, None, None, None
 
 
-gather.register_autograd(_gather_backward, setup_context=_keep_gather)
-spmm.register_autograd(_spmm_backward, setup_context=_keep_spmm)
-neighbor_sum.register_autograd(_neighbor_sum_backward, setup_context=_keep_neighbor_sum)
+torch.library.register_autograd(
+    gather.name, _gather_backward, setup_context=_keep_gather
+)
+torch.library.register_autograd(spmm.name, _spmm_backward, setup_context=_keep_spmm)
+torch.library.register_autograd(
+    neighbor_sum.name, _neighbor_sum_backward, setup_context=_keep_neighbor_sum
+)
 for _device in AUTOCAST_DEVICES:
     # Sums over thousands of neighbours want float32, and codebooks are small.
-    gather.register_autocast(_device, torch.float32)
-    spmm.register_autocast(_device, torch.float32)
-    neighbor_sum.register_autocast(_device, torch.float32)
+    torch.library.register_autocast(gather.name, _device, torch.float32)
+    torch.library.register_autocast(spmm.name, _device, torch.float32)
+    torch.library.register_autocast(neighbor_sum.name, _device, torch.float32)

@@ -51,7 +51,7 @@ def spmm(
         vectors = _compose(codes, books, source, layout)
         if weight is not None:
             vectors = vectors * weight.to(vectors.dtype).unsqueeze(1)
-        out.index_add_(0, target, vectors)
+        _add(out, target, vectors)
     return out.to(codebooks.dtype)
 
 
@@ -60,18 +60,19 @@ def grad_codebooks(
 ) -> Tensor:
     """Gradient of a loss by the codebooks ``[R, S]``, from that by the sums."""
     grad = at_least_float32(grad)
-    by_book = grad.new_zeros(layout.num_rows, width)
+    # A codeword may add up as many terms as there are edges.
+    by_book = grad.new_zeros(layout.num_rows, width, dtype=torch.float64)
     for source, target, weight in _parts(edges, codes, grad.size(1)):
         vectors = grad[target]
         if weight is not None:
             vectors = vectors * weight.to(vectors.dtype).unsqueeze(1)
-        rows = layout.rows(codes, source)
+        rows, vectors = layout.rows(codes, source), vectors.double()
         if layout.concat:
             by_book.index_add_(0, rows.flatten(), vectors.reshape(-1, width))
         else:
             for column in rows.unbind(dim=1):
                 by_book.index_add_(0, column, vectors)
-    return by_book
+    return by_book.to(grad.dtype)
 
 
 def grad_weight(
@@ -99,7 +100,7 @@ def neighbor_sum(edges: Edges, x: Tensor, *, check: bool) -> Tensor:
         vectors = rows[source]
         if weight is not None:
             vectors = vectors * weight.to(vectors.dtype).unsqueeze(1)
-        out.index_add_(0, target, vectors)
+        _add(out, target, vectors)
     return out.to(x.dtype)
 
 
@@ -110,6 +111,14 @@ def _parts(
     step = max(1, CHUNK_ELEMENTS // width)
     for start in range(0, count, step):
         yield edges.part(start, min(start + step, count), nodes.device)
+
+
+def _add(out: Tensor, target: Tensor, vectors: Tensor) -> None:
+    """Add rows to those of their targets, which rise; a hub may have thousands."""
+    rows, place = torch.unique_consecutive(target, return_inverse=True)
+    sums = vectors.new_zeros(rows.numel(), vectors.size(1), dtype=torch.float64)
+    sums.index_add_(0, place, vectors.double())
+    out.index_add_(0, rows, sums.to(out.dtype))
 
 
 def _compose(codes: Tensor, books: Tensor, nodes: Tensor, layout: Layout) -> Tensor:

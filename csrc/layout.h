@@ -1,0 +1,71 @@
+// What core.cpp and the kernels of each instruction set share. No standard library
+// here: the kernels' files are compiled for processors that may not be this one, and an
+// inline function of a header could be linked into code that runs everywhere.
+#pragma once
+
+#include <stdint.h>
+
+namespace kdgraph {
+
+constexpr int kLanes = 8;        // floats of the smallest vector; slices are multiples
+constexpr int kMaxVectors = 4;   // vectors of a slice
+constexpr int kMaxLookups = 4;   // lookups of a unit
+
+// A unit is what one pass over a block of edges looks up: a slice of V vectors of the
+// codewords of G neighbouring lookups, in a slab small enough for the first-level cache.
+struct Unit {
+  int lookups;               // G: 1, 2 or 4
+  int vectors;               // V: 1 to 4
+  int first;                 // index of its first lookup in a row of codes
+  int shared;                // whether all lookups add to the same columns
+  int column[kMaxLookups];   // where each lookup's slice lands in a row of sums
+  int64_t begin[kMaxLookups];  // where its codewords begin in the slab, in floats
+  int64_t slab;              // where the slab begins in the table, in floats
+};
+
+// A block of edges, target by target, with the codes of their sources copied out.
+struct Block {
+  const void* codes;     // [edges, stride], uint8 or uint16
+  int stride;            // lookups in a row of codes
+  const float* weight;   // [edges], or null for ones
+  const int32_t* begin;  // [rows + 1], first edge of each target
+  int rows;
+  float* sums;           // [rows, width], read or added to
+  int width;             // floats in a row of sums
+  float* by_weight;      // [edges], added to; null but in the gradient by weights
+};
+
+using UnitKernel = void (*)(const Unit&, float* table, const Block&);
+
+// Sum of rows of a float table along the edges of targets [begin, end).
+struct Rows {
+  const int64_t* rowptr64;
+  const int32_t* rowptr32;
+  const int64_t* col64;
+  const int32_t* col32;
+  const float* weight;
+  const float* x;
+  int64_t channels;
+  float* out;
+  int64_t num_edges;
+};
+using RowsKernel = void (*)(const Rows&, int64_t begin, int64_t end);
+
+// The kernels of one instruction set.
+struct Kernels {
+  // Indexed by whether codes are of 16 bits, by lookups (1, 2, 4), vectors - 1, shared
+  // and weighted.
+  UnitKernel forward[2][3][kMaxVectors][2][2];
+  UnitKernel by_codewords[2][3][kMaxVectors][2][2];
+  UnitKernel by_weights[2][3][kMaxVectors][2];
+  RowsKernel rows;
+};
+
+const Kernels* portable_kernels();
+#if defined(__x86_64__) && defined(__GNUC__)
+#define KDGRAPH_X86 1
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+#endif
+
+}  // namespace kdgraph

@@ -1,0 +1,356 @@
+"""The operations over codes by the compiled core: pointers and sizes in, numbers out.
+
+The core (``csrc/``) knows neither torch nor Python, so one build serves every version
+of both. It computes in float32; codebooks and gradients in half precision are widened,
+and sums rounded, a block of targets at a time. What each must give,
+:mod:`kdgraph.ops.reference` says.
+"""
+
+import ctypes
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from kdgraph.ops.check import (
+    check_codes_in_range,
+    check_edges_in_range,
+    raise_code,
+    raise_rowptr,
+    raise_source,
+)
+from kdgraph.ops.edges import Edges
+from kdgraph.ops.layout import Layout
+
+NAME = "native"
+INSTRUCTION_SETS = ("avx512", "avx2", "portable")
+VARIABLE = "KDGRAPH_ISA"
+
+_BLOCK_ELEMENTS = 1 << 22
+"""Sums that exist in two types at once, where codebooks are in half precision."""
+
+_BAD_ROWPTR, _BAD_SOURCE, _BAD_CODE = 1, 2, 3
+
+
+class _Codes(ctypes.Structure):
+    _fields_ = (
+        ("codes", ctypes.c_void_p),
+        ("nodes", ctypes.c_int64),
+        ("row_bytes", ctypes.c_int64),
+        ("positions", ctypes.c_int32),
+        ("code_bytes", ctypes.c_int32),
+        ("sizes", ctypes.c_void_p),
+        ("bits", ctypes.c_void_p),
+        ("first_row", ctypes.c_void_p),
+        ("codebooks", ctypes.c_void_p),
+        ("rows", ctypes.c_int64),
+        ("width", ctypes.c_int64),
+        ("concat", ctypes.c_int32),
+    )
+
+
+class _Edges(ctypes.Structure):
+    _fields_ = (
+        ("rowptr64", ctypes.c_void_p),
+        ("rowptr32", ctypes.c_void_p),
+        ("col64", ctypes.c_void_p),
+        ("col32", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("targets", ctypes.c_int64),
+        ("edges", ctypes.c_int64),
+        ("mean", ctypes.c_int32),
+        ("check", ctypes.c_int32),
+        ("threads", ctypes.c_int32),
+    )
+
+
+def unavailable(device: str) -> str:
+    """Why the core cannot run on a device; empty if it can."""
+    if device != "cpu":
+        return f"it is for the CPU, not for {device}"
+    try:
+        _core()
+    except (ImportError, OSError) as error:
+        return f"{error}"
+    return ""
+
+
+def instruction_set() -> str:
+    """What the inner loops were compiled for: the best of what the processor has.
+
+    ``KDGRAPH_ISA`` asks for one of ``avx512``, ``avx2`` and ``portable``.
+
+    Raises:
+        ImportError: The core was not built.
+        ValueError: ``KDGRAPH_ISA`` asks for one that is unknown or not to be had here.
+    """
+    chosen: bytes = _core().kdgraph_chosen()
+    return chosen.decode()
+
+
+def gather(
+    codes: Tensor,
+    codebooks: Tensor,
+    n_id: Tensor | None,
+    layout: Layout,
+    *,
+    check: bool,
+) -> Tensor:
+    """Vectors ``[B, C]``: row i is composed from the codes of ``n_id[i]``."""
+    return spmm(Edges(None, n_id), codes, codebooks, layout, check=check)
+
+
+def spmm(
+    edges: Edges, codes: Tensor, codebooks: Tensor, layout: Layout, *, check: bool
+) -> Tensor:
+    """Sums ``[M, C]`` of the weighted vectors of every target's sources."""
+    codes = _narrow(codes, layout, check=check)
+    books = _floats(codebooks)
+    width = layout.width(books.size(1))
+    given = _Given(codes, layout, books, books.size(1))
+    targets, total = edges.targets(codes.size(0)), edges.count(codes.size(0))
+    out = codebooks.new_empty(targets, width)
+    if not targets or not codes.size(0) or not total:
+        return _without_edges(out, edges, codes.size(0), check=check)
+    for rows, part in _target_blocks(edges, targets, total, width, out.dtype):
+        sums = out if out.dtype == torch.float32 else books.new_empty(len(rows), width)
+        given.call(_core().kdgraph_spmm, part, sums, check=check)
+        if sums is not out:
+            out[rows.start : rows.stop] = sums
+    return out
+
+
+def grad_codebooks(
+    grad: Tensor, edges: Edges, codes: Tensor, layout: Layout, *, width: int
+) -> Tensor:
+    """Gradient of a loss by the codebooks ``[R, S]``, from that by the sums."""
+    codes = _narrow(codes, layout, check=False)
+    given = _Given(codes, layout, None, width)
+    total = edges.count(codes.size(0))
+    found = torch.zeros(layout.num_rows, width)
+    if not total or not grad.size(0):
+        return found
+    blocks = _target_blocks(edges, grad.size(0), total, grad.size(1), grad.dtype)
+    for rows, part in blocks:
+        own = _floats(grad[rows.start : rows.stop])
+        out = torch.empty_like(found)
+        given.call(_core().kdgraph_grad_codebooks, part, own, out)
+        found += out
+    return found
+
+
+def grad_weight(
+    grad: Tensor, edges: Edges, codes: Tensor, codebooks: Tensor, layout: Layout
+) -> Tensor:
+    """Gradient of a loss by the weights ``[E]``, from that by the sums."""
+    codes = _narrow(codes, layout, check=False)
+    books = _floats(codebooks)
+    given = _Given(codes, layout, books, books.size(1))
+    total = edges.count(codes.size(0))
+    found = torch.zeros(total)
+    if not total or not grad.size(0):
+        return found
+    edges = edges._replace(weight=None)
+    blocks = _target_blocks(edges, grad.size(0), total, grad.size(1), grad.dtype)
+    for rows, part in blocks:
+        own = _floats(grad[rows.start : rows.stop])
+        begin = 0 if part.rowptr is edges.rowptr else int(edges.rowptr[rows.start])  # type: ignore[index]
+        out = found[begin : begin + part.count(codes.size(0))]
+        given.call(_core().kdgraph_grad_weight, part, own, out)
+    return found
+
+
+def neighbor_sum(edges: Edges, x: Tensor, *, check: bool) -> Tensor:
+    """Sums ``[M, C]`` of the weighted rows of a float table ``[N, C]``."""
+    rows = _floats(x)
+    out = torch.empty(edges.targets(x.size(0)), x.size(1))
+    if not out.numel() or not edges.count(x.size(0)):
+        return _without_edges(out, edges, x.size(0), check=check).to(x.dtype)
+    given, keep = _edges(edges, edges.targets(x.size(0)), x.size(0), check=check)
+    detail = (ctypes.c_int64 * 3)()
+    status = _core().kdgraph_neighbor_sum(
+        ctypes.byref(given), rows.data_ptr(), *rows.shape, out.data_ptr(), detail
+    )
+    del keep
+    _raise(status, detail, edges, x.size(0), None)
+    return out.to(x.dtype)
+
+
+class _Given:
+    """Codes and codebooks as the core takes them, alive as long as this."""
+
+    def __init__(
+        self, codes: Tensor, layout: Layout, books: Tensor | None, width: int
+    ) -> None:
+        self.nodes = codes.size(0)
+        self.layout = layout
+        self.keep = (
+            codes,
+            books,
+            torch.tensor(layout.sizes, dtype=torch.int32),
+            torch.tensor(layout.bits, dtype=torch.int32),
+            torch.tensor(layout.offsets, dtype=torch.int64),
+        )
+        _, _, sizes, bits, first_row = self.keep
+        self.codes = _Codes(
+            codes=codes.data_ptr(),
+            nodes=codes.size(0),
+            row_bytes=codes.size(1) * codes.element_size(),
+            positions=layout.num_codebooks,
+            code_bytes=0 if layout.packed else codes.element_size(),
+            sizes=sizes.data_ptr(),
+            bits=bits.data_ptr(),
+            first_row=first_row.data_ptr(),
+            codebooks=None if books is None else books.data_ptr(),
+            rows=layout.num_rows,
+            width=width,
+            concat=layout.concat,
+        )
+
+    def call(
+        self,
+        operation: Callable[..., int],
+        edges: Edges,
+        *numbers: Tensor,
+        check: bool = False,
+    ) -> None:
+        """Run an operation over some edges, on tensors of numbers in and out."""
+        targets = edges.targets(self.nodes)
+        given, keep = _edges(edges, targets, self.nodes, check=check)
+        detail = (ctypes.c_int64 * 3)()
+        pointers = [tensor.data_ptr() for tensor in numbers]
+        status = operation(
+            ctypes.byref(self.codes), ctypes.byref(given), *pointers, detail
+        )
+        del keep
+        _raise(status, detail, edges, self.nodes, self.layout)
+
+
+def _edges(
+    edges: Edges, targets: int, nodes: int, *, check: bool
+) -> tuple[_Edges, list[Tensor]]:
+    """Edges as the core takes them, and the tensors it then reads."""
+    keep = [t for t in (edges.rowptr, edges.col) if t is not None]
+    pointers: dict[str, int] = {}
+    for name in ("rowptr", "col"):
+        index = getattr(edges, name)
+        if index is not None:
+            wide = "64" if index.dtype == torch.int64 else "32"
+            pointers[name + wide] = index.data_ptr()
+    if edges.weight is not None:
+        weight = _floats(edges.weight)
+        keep.append(weight)
+        pointers["weight"] = weight.data_ptr()
+    given = _Edges(
+        **pointers,
+        targets=targets,
+        edges=edges.count(nodes),
+        mean=edges.mean,
+        check=check,
+        threads=torch.get_num_threads(),
+    )
+    return given, keep
+
+
+def _target_blocks(
+    edges: Edges, targets: int, total: int, width: int, dtype: torch.dtype
+) -> Iterator[tuple[range, Edges]]:
+    """All targets at once, or blocks of them where numbers change their type."""
+    if dtype == torch.float32:
+        yield range(targets), edges
+        return
+    step = max(1, _BLOCK_ELEMENTS // width)
+    for start in range(0, targets, step):
+        stop = min(start + step, targets)
+        if edges.rowptr is None:
+            col = torch.arange(total) if edges.col is None else edges.col
+            yield range(start, stop), edges._replace(col=col[start:stop])
+            continue
+        rowptr = edges.rowptr[start : stop + 1]
+        first, last = int(rowptr[0]), int(rowptr[-1])
+        yield (
+            range(start, stop),
+            edges._replace(
+                rowptr=rowptr - first,
+                col=None if edges.col is None else edges.col[first:last],
+                weight=None if edges.weight is None else edges.weight[first:last],
+            ),
+        )
+
+
+def _narrow(codes: Tensor, layout: Layout, *, check: bool) -> Tensor:
+    """Codes of at most two bytes, which is what their alphabets allow."""
+    largest = max(layout.sizes)
+    fits = codes.dtype == torch.uint8 or (
+        codes.dtype == torch.int16 and largest <= torch.iinfo(torch.int16).max + 1
+    )
+    if fits:
+        return codes
+    if check:
+        check_codes_in_range(codes, layout)
+    # From two bytes on the core reads codes as unsigned.
+    return codes.to(torch.uint8 if largest <= 256 else torch.int16)
+
+
+def _floats(tensor: Tensor) -> Tensor:
+    return tensor.detach().to(torch.float32).contiguous()
+
+
+def _without_edges(out: Tensor, edges: Edges, nodes: int, *, check: bool) -> Tensor:
+    """Zeros, after the checks that the core would have made."""
+    if check:
+        check_edges_in_range(edges, nodes)
+    return out.zero_()
+
+
+def _raise(
+    status: int, detail: Any, edges: Edges, nodes: int, layout: Layout | None
+) -> None:
+    if status == _BAD_ROWPTR:
+        raise_rowptr(edges.count(nodes))
+    if status == _BAD_SOURCE:
+        raise_source(detail[0], nodes)
+    if status == _BAD_CODE and layout is not None:
+        raise_code(detail[0], detail[1], layout)
+    if status:
+        raise MemoryError("the operations over codes ran out of memory")
+
+
+@cache
+def _core() -> ctypes.CDLL:
+    """The compiled core, its instruction set chosen."""
+    folder = Path(__file__).parent
+    found = [folder / f"_core{suffix}" for suffix in EXTENSION_SUFFIXES]
+    path = next((path for path in found if path.exists()), None)
+    if path is None:
+        raise ImportError(
+            "the compiled core is not there; install kdgraph where there is a C++ "
+            "compiler"
+        )
+    core = ctypes.CDLL(str(path))
+    pointer, size = ctypes.c_void_p, ctypes.c_int64
+    core.kdgraph_choose.argtypes = [ctypes.c_char_p]
+    core.kdgraph_chosen.restype = ctypes.c_char_p
+    core.kdgraph_spmm.argtypes = [pointer] * 4
+    core.kdgraph_grad_codebooks.argtypes = [pointer] * 5
+    core.kdgraph_grad_weight.argtypes = [pointer] * 5
+    core.kdgraph_neighbor_sum.argtypes = [
+        pointer,
+        pointer,
+        size,
+        size,
+        pointer,
+        pointer,
+    ]
+    asked = os.environ.get(VARIABLE, "")
+    if not core.kdgraph_choose(asked.encode()):
+        raise ValueError(
+            f"{VARIABLE} expects one of {', '.join(INSTRUCTION_SETS)} that this "
+            f"processor has, got {asked!r}"
+        )
+    return core
