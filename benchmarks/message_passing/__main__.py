@@ -51,6 +51,7 @@ def _measure(
         arguments.rounds,
         arguments.seconds,
         arguments.threads,
+        arguments.temporary,
         arguments.timeout,
     )
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as name:
@@ -144,6 +145,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     threads = int(os.environ.get("OMP_NUM_THREADS", available_cores()))
     parser.add_argument("--threads", type=int, default=threads)
+    parser.add_argument(
+        "--temporary",
+        type=float,
+        default=Options.temporary,
+        help="leave out rivals that write more bytes beside their result (default: "
+        "8e9; PyG's messages are 4 bytes per edge and channel)",
+    )
     parser.add_argument(
         "--timeout", type=float, default=Options.timeout, help="of a process, seconds"
     )

@@ -38,8 +38,9 @@ that the codes stand for, so everyone computes the same thing.
   of a matrix product. Bytes are those of pointers (4 N), edges (8 E; 20 E as
   `edge_index`), a row per edge (D of codes, 4 C of floats, C + 8 of int8, C / 2 + 4 of
   int4) and the result (4 N C); a linear map reads and writes 4 N C each, decoding reads
-  codes and writes a table, messages that are formed count four times 4 E C, and a
-  backward pass counts as much as the forward pass. Codebooks stay in caches and are
+  codes and writes a table, messages count four times 4 E C (twice where they are
+  weighed before they are written), and a backward pass counts as much as the forward
+  pass, with one more product for its linear map. Codebooks stay in caches and are
   not counted. A row that is in a cache already makes more than 100 % possible.
 - *Deviation* is the largest from a result in float64, relative to the largest value,
   over 66 rows and, forward, the sum of all; or over all gradients.

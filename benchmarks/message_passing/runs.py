@@ -34,6 +34,7 @@ class Options:
         rounds: Times that all rivals are run.
         seconds: After which no further call begins in a process.
         threads: Of every process.
+        temporary: Bytes beside inputs and result above which a rival is left out.
         timeout: Seconds after which a process is ended.
     """
 
@@ -41,6 +42,7 @@ class Options:
     rounds: int = 1
     seconds: float = 3.0
     threads: int = 1
+    temporary: float = 8e9
     timeout: float = 900.0
 
 
@@ -98,13 +100,9 @@ def _run_one(
     environment: dict[str, str],
 ) -> dict[str, Any]:
     available = machine.available_bytes()
-    needed = needed_bytes(rival, setting)
-    if available is not None and needed > available:
-        return {
-            "status": "skipped",
-            "reason": f"would need {needed / 1e9:.1f} GB of memory, "
-            f"{available / 1e9:.1f} GB are free",
-        }
+    problem = _too_large(rival, setting, options, available)
+    if problem:
+        return {"status": "skipped", "reason": problem}
     module = "benchmarks.message_passing.measure"
     command = [sys.executable, "-m", module, str(folder), rival.name]
     command += [f"--repeats={options.repeats}", f"--seconds={options.seconds}"]
@@ -131,6 +129,24 @@ def _run_one(
     last = done.stderr.strip().splitlines()[-_REASON_LINES:]
     reason = f"ended with code {done.returncode}: {' '.join(last)}"
     return {"status": status, "reason": reason}
+
+
+def _too_large(
+    rival: type[Rival], setting: Setting, options: Options, available: int | None
+) -> str:
+    """Why a rival is not even tried; empty if it is."""
+    needed, beside = needed_bytes(rival, setting), rival.temporary(setting)
+    if available is not None and needed > available:
+        return (
+            f"would need {needed / 1e9:.1f} GB of memory, {available / 1e9:.1f} GB "
+            "are free"
+        )
+    if beside > options.temporary:
+        return (
+            f"would write {beside / 1e9:.1f} GB beside its result, more than the "
+            f"{options.temporary / 1e9:g} GB of --temporary"
+        )
+    return ""
 
 
 def needed_bytes(rival: type[Rival], setting: Setting) -> int:

@@ -116,7 +116,7 @@ class GCNConvEdges(_Layer):
 
 
 class GCNConvCompiled(GCNConvEdges):
-    """The same under ``torch.compile``, which need not write the messages."""
+    """The same under ``torch.compile``, which gathers and weighs in one go."""
 
     name = "pyg-compiled"
     label = "PyG GCNConv, torch.compile"
@@ -128,10 +128,12 @@ class GCNConvCompiled(GCNConvEdges):
     @classmethod
     @override
     def temporary(cls, setting: Setting) -> int:
-        return output_bytes(setting)
+        messages = 4 * setting.num_edges * setting.channels
+        return output_bytes(setting) + messages
 
     @classmethod
     @override
     def work(cls, setting: Setting) -> Work:
         work = aggregation(setting, 4 * setting.channels, edge=INT64_EDGE)
-        return with_linear(work, setting)
+        messages = 2 * 4 * setting.num_edges * setting.channels
+        return with_linear(work, setting).plus(messages=messages)
