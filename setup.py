@@ -7,6 +7,7 @@ plain torch.
 """
 
 import os
+import sys
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -19,6 +20,7 @@ SOURCES = (
     "kernels_avx512.cpp",
 )
 FLAGS = (
+    "-g0",
     "-std=c++17",
     "-O3",
     "-ffp-contract=fast",
@@ -44,13 +46,18 @@ class BuildCore(build_ext):
 
 # More flags, such as those of a sanitizer.
 extra = os.environ.get("KDGRAPH_CXXFLAGS", "").split()
+links = ["-pthread", *extra]
+if "CC" in os.environ and "CXX" not in os.environ:
+    # Who names one compiler means it for this too; it may not know C++'s own library.
+    os.environ["CXX"] = os.environ["CC"]
+    links += ["-lstdc++"] if sys.platform == "linux" else []
 core = Extension(
     "kdgraph.ops._core",
     sources=[f"csrc/{name}" for name in SOURCES],
     depends=["csrc/layout.h", "csrc/plan.h", "csrc/kernels.inc"],
     include_dirs=["csrc"],
     extra_compile_args=[*FLAGS, *extra],
-    extra_link_args=["-pthread", *extra],
+    extra_link_args=links,
     language="c++",
     optional=True,
 )

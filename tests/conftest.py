@@ -27,6 +27,7 @@ from kdgraph.composers import (
     RecurrentComposer,
     SumComposer,
 )
+from kdgraph.ops import backend, native
 
 # Tensors here are tiny: a second thread would only wait for the first.
 torch.set_num_threads(1)
@@ -196,6 +197,12 @@ def scramble_fixture() -> Callable[[torch.nn.Module], None]:
 def encoder_cases() -> list[EncoderCase]:
     """All cases, for tests about the suite itself."""
     return all_cases()
+
+
+def pytest_report_header() -> str:
+    """Say what computes: a failure may be of one implementation only."""
+    core = native.instruction_set() if backend() == "native" else "not at work"
+    return f"kdgraph: backend {backend()}, compiled core {core}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
