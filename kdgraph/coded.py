@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from kdgraph.code_stats import CodeStats, code_stats
+from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes import CodeTable, Prefix
 from kdgraph.codes.prefix import without_prefix
 from kdgraph.composers import Composer, LinearComposer
@@ -50,6 +51,10 @@ class CodedEncoder(Encoder):
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         """Codes ``[B, D]`` of flat ids in range."""
 
+    @abstractmethod
+    def _coded(self, n_id: Tensor | None) -> CodedFeatures:
+        """Features of flat ids in range."""
+
     def _row_elements(self) -> int:
         """Numbers that reading the codes of one node forms at once."""
         return self.num_codebooks
@@ -73,6 +78,42 @@ class CodedEncoder(Encoder):
         self._check_ids(n_id)
         codes = self._in_eval_mode(n_id.reshape(-1).long())
         return codes.reshape(*n_id.shape, self.num_codebooks)
+
+    def coded(self, n_id: Tensor | None = None) -> CodedFeatures:
+        """The vectors of nodes as codes, for the layers of :mod:`kdgraph.nn`.
+
+        ``conv(encoder.coded(n_id), edge_index)`` is ``conv(encoder(n_id), edge_index)``
+        within rounding, gradients included, and where the composition is linear the
+        vectors are never formed. Made anew for every step; where a coder has terms of
+        the loss, they are its ``penalty``.
+
+        Args:
+            n_id: Integer ids ``[B]``, or ``None`` for all nodes.
+
+        Raises:
+            TypeError: Ids that are not integers.
+            ValueError: Ids of more than one axis.
+            IndexError: Ids outside ``[0, N)``.
+
+        Example:
+            >>> from kdgraph import KDEmbedding
+            >>> from kdgraph.nn import CodedGCNConv
+            >>> encoder = KDEmbedding(4, 8, num_codebooks=4, codebook_size=3)
+            >>> conv = CodedGCNConv(8, 2)
+            >>> edge_index = torch.tensor([[0, 1, 2], [1, 2, 3]])
+            >>> y = conv(encoder.coded(), edge_index)
+            >>> bool((y - conv(encoder(), edge_index)).abs().max() < 1e-6)
+            True
+        """
+        if n_id is None:
+            return self._coded(None)
+        self._check_ids(n_id)
+        if n_id.dim() != 1:
+            raise ValueError(
+                f"{type(self).__name__}.coded expects ids [B], one for each row of the "
+                f"graph, got shape {list(n_id.shape)}"
+            )
+        return self._coded(n_id.long())
 
     def code_table(self) -> CodeTable:
         """The codes of all nodes, packed chunk by chunk."""

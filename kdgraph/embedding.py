@@ -8,6 +8,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from kdgraph.coded import CodedEncoder
+from kdgraph.coded_features import CodedFeatures
 from kdgraph.coders import CODERS, Coder, FixedCoder
 from kdgraph.codes import Prefix, expand_sizes
 from kdgraph.composers import COMPOSERS, Composer
@@ -117,6 +118,23 @@ class KDEmbedding(CodedEncoder):
         if self.training:
             self.coder.watch(n_id, x, self.composer)
         return Encoding(x, penalty, selection)
+
+    @override
+    def _coded(self, n_id: Tensor | None) -> CodedFeatures:
+        if self.training and self.coder.watching:
+            encoding = self._encode(n_id)
+            selection = encoding.selection
+            if selection is None:  # never: it is what _encode composes
+                raise RuntimeError("KDEmbedding encoded nodes without codes")
+            return CodedFeatures(
+                self.composer, selection, encoding.penalty, x=encoding.x
+            )
+        codebooks = self.composer.codebooks
+        selection = self.coder.coded(n_id, codebooks)
+        penalty = self.coder.penalty(selection, codebooks)
+        if self.training and self.code_dropout > 0:
+            selection = selection.drop(self.code_dropout)
+        return CodedFeatures(self.composer, selection, penalty, codebooks=codebooks)
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         codes: Tensor = self.coder(n_id, self.composer.codebooks).codes

@@ -12,11 +12,13 @@ from typing_extensions import override
 
 from kdgraph.artifact import check_code_range, may_exceed, read_artifact, write_artifact
 from kdgraph.coded import CodedEncoder
+from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes import CodeTable, Prefix
-from kdgraph.codes.table import read_codes
+from kdgraph.codes.explicit import explicit_rows
+from kdgraph.codes.table import CHUNK_ROWS, read_codes
 from kdgraph.composers import Composer
 from kdgraph.encoder import Encoding
-from kdgraph.ops import Selection, inverse_order
+from kdgraph.ops import PackedSelection, Selection, inverse_order, unpack
 
 
 class PackedEmbedding(CodedEncoder):
@@ -175,20 +177,35 @@ class PackedEmbedding(CodedEncoder):
         rows = 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
         return super().inference_bytes() + rows
 
+    def _row_ids(self, n_id: Tensor | None) -> Tensor | None:
+        """The rows of nodes in the table; ``None`` for all as they come."""
+        if self.rows is None:
+            return n_id
+        if n_id is None:
+            return self.rows.long()
+        # Not an index_select: compiled, that takes negative ids.
+        rows = functional.embedding(n_id, self.rows.unsqueeze(1)).squeeze(1)
+        return rows.long()
+
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
-        rows = n_id
-        if self.rows is not None:
-            rows = self.rows.long()
-            if n_id is not None:
-                # Not an index_select: compiled, that takes negative ids.
-                rows = functional.embedding(n_id, self.rows.unsqueeze(1)).squeeze(1)
-                rows = rows.long()
+        rows = self._row_ids(n_id)
         codes = read_codes(self.packed, rows, self.packed_sizes, self.prefix)
         on_cpu = codes.device.type == "cpu"
         if self._unverified and on_cpu and not torch.compiler.is_compiling():
             # A code above its alphabet would read the codeword of another position.
             check_code_range(codes, self.codebook_sizes)
         return codes
+
+    @override
+    def _coded(self, n_id: Tensor | None) -> CodedFeatures:
+        rows = self._row_ids(n_id)
+        table = explicit_rows(self.packed, rows, self.packed_sizes, self.prefix)
+        if self._unverified and table.packed.device.type == "cpu":
+            for part in torch.split(table.packed, CHUNK_ROWS):
+                check_code_range(unpack(part, self.codebook_sizes), self.codebook_sizes)
+        selection = PackedSelection(table)
+        penalty = self.composer.weight.new_zeros(())
+        return CodedFeatures(self.composer, selection, penalty)
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
         selection = Selection(self._read_codes(n_id))

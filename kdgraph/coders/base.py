@@ -48,7 +48,7 @@ class Coder(Strategy):
 
     def penalty(self, selection: Selection, codebooks: Codebooks) -> Tensor:
         """The coder's own terms of the loss, a scalar; zero for most."""
-        return selection.codes.new_zeros((), dtype=codebooks.weight.dtype)
+        return codebooks.weight.new_zeros(())
 
     def watch(self, n_id: Tensor | None, x: Tensor, composer: Composer) -> None:
         """See the vectors of a training step before the loss does; most do not care.
@@ -58,6 +58,19 @@ class Coder(Strategy):
             x: Their vectors ``[B, C]``, whose gradient a hook may read.
             composer: What composed them.
         """
+
+    @property
+    def watching(self) -> bool:
+        """Whether the next training step is one whose vectors it has to see."""
+        return False
+
+    def coded(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
+        """Choose codes for layers that read them; see :meth:`forward`.
+
+        Those that are stored stay as they are stored.
+        """
+        selection: Selection = self(n_id, codebooks)
+        return selection
 
     @torch.no_grad()
     def after_epoch(self, epoch: int, composer: Composer) -> None:

@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.codes import CodeTable, Prefix, compact_codes, random_codes
+from kdgraph.codes.explicit import explicit_rows
 from kdgraph.codes.prefix import without_prefix
 from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer
-from kdgraph.ops import Codebooks, Selection, row_bytes
+from kdgraph.ops import Codebooks, PackedSelection, Selection, row_bytes
 
 _GENERATED = {"random": random_codes, "compact": compact_codes}
 
@@ -93,6 +94,14 @@ class FixedCoder(Coder):
         if self.source:
             generate, sizes = _GENERATED[self.source], self.codebook_sizes
             self.packed.copy_(generate(self.num_nodes, len(sizes), sizes).packed)
+
+    @override
+    def coded(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
+        """The packed rows themselves."""
+        self._require_bound()
+        return PackedSelection(
+            explicit_rows(self.packed, n_id, self.packed_sizes, self.prefix)
+        )
 
     @override
     def _build(self, composer: Composer) -> None:

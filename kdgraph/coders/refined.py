@@ -158,6 +158,12 @@ class RefinedCoder(FixedCoder):
             )
         self.packed.copy_(packed)
 
+    @property
+    @override
+    def watching(self) -> bool:
+        """Whether this epoch re-assigns."""
+        return self.armed
+
     @override
     def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Count the epoch, and arm the next one if it is to re-assign."""

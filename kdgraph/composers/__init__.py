@@ -3,6 +3,7 @@
 from kdgraph.composers.base import Composer
 from kdgraph.composers.concat import ConcatComposer
 from kdgraph.composers.linear import LinearComposer
+from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.mlp import MLPComposer
 from kdgraph.composers.recurrent import RecurrentComposer
 from kdgraph.composers.sum import SumComposer
@@ -15,6 +16,7 @@ __all__ = [
     "Composer",
     "ConcatComposer",
     "LinearComposer",
+    "LinearForm",
     "MLPComposer",
     "RecurrentComposer",
     "SumComposer",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdgraph.composers.check import check_codes
+from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.norm import Norm, make_norm
 from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import (
@@ -121,6 +122,17 @@ class Composer(Strategy):
     def width(self) -> int:
         """Width of a codeword d."""
         return self.weight.size(1)
+
+    def linear_form(self, codebooks: Codebooks) -> LinearForm | None:  # noqa: ARG002
+        """How vectors are a linear map of codewords, as things stand.
+
+        Args:
+            codebooks: :attr:`codebooks`, or others in their place.
+
+        Returns:
+            The map, or ``None`` where vectors are no linear map of codewords.
+        """
+        return None
 
     def reset_parameters(self) -> None:
         """Draw codebooks and weights anew."""

@@ -10,9 +10,10 @@ from typing_extensions import override
 
 from kdgraph.composers.ancestors import Ancestors, Trees, check_trees
 from kdgraph.composers.base import Composer
+from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.norm import BatchNorm, Norm
 from kdgraph.composers.stored_linear import StoredLinear
-from kdgraph.ops import Storage
+from kdgraph.ops import Codebooks, Storage
 
 _ANCESTORS = "ancestors."
 
@@ -135,6 +136,21 @@ class LinearComposer(Composer):
             gain = self.output_norm.by_running_statistics(zero + 1) - shift
             rows = rows * gain + shift / positions
         return rows
+
+    @override
+    def linear_form(self, codebooks: Codebooks) -> LinearForm | None:
+        if self.norm == "layer" or (self.norm == "batch" and self.output_norm.training):
+            return None
+        form = LinearForm(codebooks, additive=self.additive)
+        if isinstance(self.projection, StoredLinear):
+            matrix, bias = self.projection.rounded()
+            form = form.mapped(matrix).shifted(bias)
+        if isinstance(self.output_norm, BatchNorm):
+            zero = self.weight.new_zeros(1, self.embedding_dim)
+            shift = self.output_norm.by_running_statistics(zero)
+            gain = self.output_norm.by_running_statistics(zero + 1) - shift
+            form = form.mapped(torch.diag(gain.squeeze(0))).shifted(shift.squeeze(0))
+        return form
 
     @abstractmethod
     def _placed_width(self) -> int:

@@ -1,5 +1,15 @@
-"""Modules for PyG models: encoders of heterogeneous graphs."""
+"""Modules for PyG models: layers over codes, encoders of heterogeneous graphs."""
 
+from kdgraph.nn.gat_conv import CodedGATConv
+from kdgraph.nn.gcn_conv import CodedGCNConv
+from kdgraph.nn.gin_conv import CodedGINConv
 from kdgraph.nn.hetero import HeteroEncoder
+from kdgraph.nn.sage_conv import CodedSAGEConv
 
-__all__ = ["HeteroEncoder"]
+__all__ = [
+    "CodedGATConv",
+    "CodedGCNConv",
+    "CodedGINConv",
+    "CodedSAGEConv",
+    "HeteroEncoder",
+]

@@ -2,10 +2,13 @@
 
 from kdgraph.ops.backend import backend
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.coded import PackedCodes, coded_gather, coded_spmm
+from kdgraph.ops.coded import HasPackedCodes, PackedCodes, coded_gather, coded_spmm
+from kdgraph.ops.csr import Csr
+from kdgraph.ops.echo import Echo
 from kdgraph.ops.lookup import lookup, lookup_sum
 from kdgraph.ops.neighbor_sum import neighbor_sum
 from kdgraph.ops.order import inverse_order
+from kdgraph.ops.packed_selection import PackedSelection
 from kdgraph.ops.packing import (
     MAX_CODEBOOK_SIZE,
     code_bits,
@@ -14,12 +17,14 @@ from kdgraph.ops.packing import (
     unpack,
     unpack_nodes,
 )
+from kdgraph.ops.pattern import Pattern
 from kdgraph.ops.positions import pad_positions, position_offsets
 from kdgraph.ops.rounding import Storage, Stored, as_stored, restore, store
 from kdgraph.ops.selection import (
     LogitSelection,
     QuantizedSelection,
     QuerySelection,
+    Readable,
     RelaxedSelection,
     Selection,
 )
@@ -32,10 +37,16 @@ from kdgraph.ops.straight_through import (
 __all__ = [
     "MAX_CODEBOOK_SIZE",
     "Codebooks",
+    "Csr",
+    "Echo",
+    "HasPackedCodes",
     "LogitSelection",
     "PackedCodes",
+    "PackedSelection",
+    "Pattern",
     "QuantizedSelection",
     "QuerySelection",
+    "Readable",
     "RelaxedSelection",
     "Selection",
     "Storage",

@@ -1,17 +1,24 @@
 """What a coder hands a composer: the codes it chose, and how gradients reach it."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from kdgraph.ops.codebooks import Codebooks
+from kdgraph.ops.coded import HasPackedCodes
+from kdgraph.ops.dropped import drop_codes, with_zero_codewords
+from kdgraph.ops.echo import QueryEcho, ScaledEcho
 from kdgraph.ops.lookup import lookup, lookup_sum
 from kdgraph.ops.straight_through import (
     LogitStraightThrough,
     QueryStraightThrough,
     query_logits,
 )
+
+Readable = tuple[Tensor | HasPackedCodes, Codebooks]
+"""Codes, as integers or packed, and the codebooks they address."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +28,13 @@ class Selection:
     Args:
         codes: ``[B, D]``, column ``j`` in ``[0, K_j)``.
         scale: Weights ``[B, D]`` of the positions (code dropout), or ``None``.
+        dropped: With which probability weights are 0, and else
+            :math:`1 / (1 - p)`; 0 where weights are others.
     """
 
     codes: Tensor
     scale: Tensor | None = None
+    dropped: float = field(default=0.0, kw_only=True)
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The code vectors ``[B, D, d]``."""
@@ -37,6 +47,41 @@ class Selection:
         vectors = lookup_sum(self.codes, codebooks.weight, codebooks.offsets, scale)
         return self._attach(vectors, codebooks, scale)
 
+    def readable(self, codebooks: Codebooks) -> "Readable | None":
+        """Codes and codebooks whose plain lookups are these code vectors.
+
+        Positions that were dropped read a codeword of zeros, one more in each codebook.
+        ``None`` where vectors are no lookups: those of a soft choice, or weighted.
+        """
+        if self.scale is None:
+            return narrow_codes(self.codes, codebooks.sizes), codebooks
+        if not self.dropped:
+            return None
+        factor = torch.ones((), dtype=self.scale.dtype) / (1.0 - self.dropped)
+        codebooks = with_zero_codewords(codebooks, factor)
+        codes = drop_codes(self.codes, self.scale, codebooks.sizes)
+        return narrow_codes(codes, codebooks.sizes), codebooks
+
+    def echo(self, codebooks: Codebooks, *, additive: bool) -> Tensor | None:
+        """Zeros that take no memory, and send their gradient to what chose the codes.
+
+        Args:
+            codebooks: The composer's codewords.
+            additive: Zeros in the place of the sum of the code vectors, ``[B, d]``,
+                instead of the vectors side by side, ``[B, D d]``.
+
+        Returns:
+            Zeros, or ``None`` where nothing chose codes that learns.
+        """
+        rows, positions = self.codes.shape
+        width = codebooks.weight.size(1)
+        shape = (rows, width) if additive else (rows, positions, width)
+        zeros = codebooks.weight.new_zeros(()).expand(shape)
+        echo = self._echo(zeros, codebooks)
+        if not echo.requires_grad:
+            return None
+        return echo if additive else echo.flatten(1)
+
     def scores(self) -> Tensor | None:
         """The logits ``[B, D, K]`` behind the choice, where there are any."""
         return None
@@ -48,7 +93,8 @@ class Selection:
     def drop(self, probability: float) -> "Selection":
         """Drop whole positions with ``probability``, and scale the others up."""
         keep = torch.rand_like(self.codes, dtype=torch.float32) >= probability
-        return replace(self, scale=keep.float() / (1.0 - probability))
+        scale = keep.float() / (1.0 - probability)
+        return replace(self, scale=scale, dropped=probability)
 
     def _scaled(self, vectors: Tensor) -> Tensor:
         """Weigh code vectors ``[B, D, d]`` by position."""
@@ -64,6 +110,16 @@ class Selection:
     ) -> Tensor:
         """Make the gradient of ``vectors`` reach what chose the codes."""
         return vectors
+
+    def _echo(self, zeros: Tensor, codebooks: Codebooks) -> Tensor:
+        if zeros.dim() == 2:
+            scale = None if self.scale is None else self.scale.to(zeros.dtype)
+            return self._attach(zeros, codebooks, scale)
+        echo = self._attach(zeros, codebooks, None)
+        if self.scale is None:
+            return echo
+        scaled: Tensor = ScaledEcho.apply(echo, self.scale)  # type: ignore[no-untyped-call]
+        return scaled
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,6 +196,10 @@ class RelaxedSelection(Selection):
         weights = (self.weights * scale).to(codebooks.weight.dtype)
         return torch.einsum("bdk,dkc->bc", weights, codebooks.padded())
 
+    def readable(self, codebooks: Codebooks) -> None:  # noqa: ARG002
+        """Averages are no lookups."""
+        return
+
     def probabilities(self) -> Tensor:
         """The weights themselves."""
         return self.weights
@@ -173,3 +233,19 @@ class QuantizedSelection(Selection):
         scale = None if self.scale is None else self.scale.to(weight.dtype)
         vectors = lookup_sum(self.codes, weight, codebooks.offsets, scale)
         return vectors + (query - query.detach()).to(vectors.dtype)
+
+    def readable(self, codebooks: Codebooks) -> "Readable | None":
+        """As of any hard codes, without a gradient to the codebooks."""
+        return super().readable(codebooks._replace(weight=codebooks.weight.detach()))
+
+    def _echo(self, zeros: Tensor, codebooks: Codebooks) -> Tensor:  # noqa: ARG002
+        echo: Tensor = QueryEcho.apply(self.query, zeros, self.scale)  # type: ignore[no-untyped-call]
+        return echo
+
+
+def narrow_codes(codes: Tensor, sizes: Sequence[int]) -> Tensor:
+    """Codes in the narrowest integers that hold their alphabets."""
+    largest = max(sizes)
+    if largest <= 1 << 8:
+        return codes.to(torch.uint8)
+    return codes.to(torch.int16 if largest <= 1 << 15 else torch.int32)

@@ -1,0 +1,229 @@
+"""CodedFeatures: node vectors that layers read as codes."""
+
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from kdgraph.composers import Composer, LinearForm
+from kdgraph.fold_cost import fold_pays
+from kdgraph.ops import Codebooks, Csr, Echo, Selection, coded_gather, coded_spmm
+
+
+class CodedFeatures:
+    r"""The vectors X of some nodes, ``[B, C]``, as codes and a composer.
+
+    What the layers of :mod:`kdgraph.nn` take in the place of ``x``; made by
+    ``encoder.coded(n_id)``, for one step. Where the composition is linear in hard codes
+    (sum and concat, without a normalisation that is not), products with X are read off
+    the codes and X is never formed. Then gradients reach the codebooks and projections
+    through the codes, and a coder that learns gets :math:`A^\top G`, the gradient by X.
+    Elsewhere :attr:`reads_codes` is false, and everything goes by :meth:`dense`.
+
+    Args:
+        composer: What makes vectors of the codes.
+        selection: The codes, and how gradients reach what chose them.
+        penalty: The coder's terms of the loss, a scalar.
+        codebooks: The composer's codewords. (default: ``composer.codebooks``)
+        x: The vectors, where they had to be formed. (default: ``None``)
+
+    Example:
+        >>> from kdgraph import KDEmbedding
+        >>> encoder = KDEmbedding(1000, 64, num_codebooks=16, codebook_size=32)
+        >>> features = encoder.coded(torch.tensor([5, 7]))
+        >>> features
+        CodedFeatures(2, 64, num_codebooks=16)
+        >>> bool((features.linear() - encoder(torch.tensor([5, 7]))).abs().max() < 1e-6)
+        True
+    """
+
+    def __init__(
+        self,
+        composer: Composer,
+        selection: Selection,
+        penalty: Tensor,
+        *,
+        codebooks: Codebooks | None = None,
+        x: Tensor | None = None,
+    ) -> None:
+        self.composer = composer
+        self.selection = selection
+        self.penalty = penalty
+        self._x = x
+        self._learns = torch.is_grad_enabled()
+        self._form: LinearForm | None = None
+        self._echo: Tensor | None = None
+        if x is not None:
+            return
+        codebooks = composer.codebooks if codebooks is None else codebooks
+        readable = selection.readable(codebooks)
+        if readable is None:
+            return
+        self._codes, own = readable
+        self._form = composer.linear_form(own)
+        if self._form is not None and self._learns:
+            self._echo = selection.echo(codebooks, additive=composer.additive)
+
+    @property
+    def reads_codes(self) -> bool:
+        """Whether products are read off the codes, without forming the vectors."""
+        return self._form is not None
+
+    @property
+    def num_nodes(self) -> int:
+        """Number of vectors B."""
+        if self._x is not None:
+            return self._x.size(0)
+        if self._form is None or isinstance(self._codes, Tensor):
+            return self.selection.codes.size(0)
+        return self._codes.packed.size(0)
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width of a vector C."""
+        return self.composer.embedding_dim
+
+    @property
+    def shape(self) -> torch.Size:
+        """``[B, C]``."""
+        return torch.Size((self.num_nodes, self.embedding_dim))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the vectors."""
+        return self.composer.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are."""
+        return self.composer.weight.device
+
+    def size(self, dim: int) -> int:
+        """B or C."""
+        return self.shape[dim]
+
+    def dense(self) -> Tensor:
+        """The vectors ``[B, C]``, those of ``encoder(n_id)``; formed once."""
+        if self._x is None:
+            with torch.set_grad_enabled(self._learns):
+                self._x = self.composer(self.selection)
+        return self._x
+
+    def linear(
+        self, weight: Tensor | None = None, bias: Tensor | None = None
+    ) -> Tensor:
+        r"""The product :math:`X W^\top + b`.
+
+        Args:
+            weight: W, ``[H, C]``; ``None`` for the identity. (default: ``None``)
+            bias: b, ``[H]``. (default: ``None``)
+
+        Returns:
+            ``[B, H]``.
+        """
+        product = self._product(None, weight)
+        return product if bias is None else product + bias
+
+    def aggregate(
+        self, csr: Csr, weight: Tensor | None = None, reduce: str = "sum"
+    ) -> Tensor:
+        r"""The sums over neighbours :math:`A X W^\top`, or their means.
+
+        By whichever is cheaper of two ways, see :func:`kdgraph.fold_cost.fold_pays`: W
+        folded into the codebooks before the sum, or applied after it.
+
+        Args:
+            csr: A, M targets and B sources.
+            weight: W, ``[H, C]``; ``None`` for the identity. (default: ``None``)
+            reduce: ``"sum"``, or ``"mean"``, which divides by the number of edges.
+                (default: ``"sum"``)
+
+        Returns:
+            ``[M, H]``.
+
+        Raises:
+            ValueError: Another reduction, or a graph of another number of sources.
+        """
+        if reduce not in ("sum", "mean"):
+            raise ValueError(
+                f"CodedFeatures sums or averages over neighbours, got reduce={reduce!r}"
+            )
+        if csr.pattern.num_sources != self.num_nodes:
+            raise ValueError(
+                f"CodedFeatures of {self.num_nodes} nodes got a graph of "
+                f"{csr.pattern.num_sources} sources"
+            )
+        sums = self._product(csr, weight)
+        return sums if reduce == "sum" else csr.mean_of(sums)
+
+    def _product(self, csr: Csr | None, weight: Tensor | None) -> Tensor:
+        form = self._form
+        if form is None:
+            x = self.dense()
+            x = x if weight is None else x @ weight.t()
+            return x if csr is None else csr.sum(x)
+        if weight is not None:
+            form = form.mapped(weight)
+        edges = self.num_nodes if csr is None else csr.num_edges
+        targets = self.num_nodes if csr is None else csr.num_targets
+        if fold_pays(form, edges, targets):
+            sums = self._heard(csr, self._sum(csr, form.folded(), "sum"), form.matrix)
+        else:
+            compose = "sum" if form.additive else "concat"
+            sums = self._heard(csr, self._sum(csr, form.codebooks, compose), None)
+            if form.matrix is not None:
+                sums = sums @ form.matrix.t()
+        if form.bias is None:
+            return sums
+        if csr is None:
+            return sums + form.bias
+        return sums + csr.row_sum(form.bias.dtype).unsqueeze(1) * form.bias
+
+    def _sum(self, csr: Csr | None, codebooks: Codebooks, compose: Any) -> Tensor:
+        if csr is None:
+            return coded_gather(self._codes, codebooks, compose=compose)
+        rows, col = csr.pattern.rowptr, csr.pattern.col
+        return coded_spmm(
+            rows, col, csr.weight, self._codes, codebooks, compose=compose
+        )
+
+    def _heard(self, csr: Csr | None, sums: Tensor, matrix: Tensor | None) -> Tensor:
+        """Sums whose gradient also goes to what chose the codes."""
+        if self._echo is None or not torch.is_grad_enabled():
+            return sums
+        back = (None, None, None) if csr is None else csr.transposed()
+        heard: Tensor = Echo.apply(sums, self._echo, matrix, *back)  # type: ignore[no-untyped-call]
+        return heard
+
+    def __repr__(self) -> str:
+        """Sizes in one line."""
+        return (
+            f"CodedFeatures({self.num_nodes}, {self.embedding_dim}, "
+            f"num_codebooks={len(self.composer.codebook_sizes)})"
+        )
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Any,
+        types: Any,
+        args: Any = (),
+        kwargs: Any = None,
+    ) -> NoReturn:
+        """Refuse to be taken for a tensor, which PyG's own layers would."""
+        _refuse(f"{getattr(func, '__name__', func)}()")
+
+    def __iter__(self) -> NoReturn:
+        """Refuse to be taken for a pair of sources and targets."""
+        _refuse("a pair of features")
+
+    def __getitem__(self, index: object) -> NoReturn:
+        """Refuse to be taken for a tensor or a pair."""
+        _refuse("an index")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise TypeError(
+        f"CodedFeatures are no tensor and got {what}; pass them to a layer of "
+        "kdgraph.nn, such as CodedGCNConv, or give .dense() to others"
+    )
