@@ -1,5 +1,7 @@
 """What a product with codes costs, folded into the codebooks or after the sum."""
 
+import torch
+
 from kdgraph.composers import LinearForm
 
 PRODUCT = 0.25
@@ -22,7 +24,8 @@ def fold_pays(form: LinearForm, num_edges: int, num_targets: int) -> bool:
     .. math:: E D H \, b(R H) + R d H / 4 \quad \text{against} \quad
         E D d \, b(R d) + M W H / 4
 
-    with b = 2 for codebooks of more than 1 MiB, and else 1.
+    with b = 2 for codebooks of more than 1 MiB, and else 1. Compiled code, which does
+    not know the number of edges, compares H and d alone.
 
     Args:
         form: What is summed; its map takes W numbers to H.
@@ -33,6 +36,8 @@ def fold_pays(form: LinearForm, num_edges: int, num_targets: int) -> bool:
     if matrix is None:
         return False
     height, width = matrix.size(0), books.weight.size(1)
+    if torch.compiler.is_compiling():
+        return height <= width
     positions = len(books.sizes)
     rows = books.weight.size(0) if form.additive else sum(books.sizes)
     itemsize = books.weight.element_size()

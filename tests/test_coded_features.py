@@ -139,9 +139,12 @@ def test_packed_rows_are_read_as_they_are():
     for made in (encoder, encoder.export()):
         features = made.coded()
         assert isinstance(features.selection, PackedSelection)
-        assert features.selection.table.packed is made.state_dict(keep_vars=True)[
-            "packed" if made is not encoder else "coder.packed"
-        ]
+        assert (
+            features.selection.table.packed
+            is made.state_dict(keep_vars=True)[
+                "packed" if made is not encoder else "coder.packed"
+            ]
+        )
         some = made.coded(torch.tensor([2, 0]))
         assert torch.equal(some.selection.codes, torch.tensor([[1, 3], [0, 4]]))
         assert "codes" not in vars(features.selection)

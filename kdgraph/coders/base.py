@@ -46,7 +46,11 @@ class Coder(Strategy):
         with torch.autocast(device_type=codebooks.weight.device.type, enabled=False):
             return self._select(n_id, codebooks)
 
-    def penalty(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+    def penalty(
+        self,
+        selection: Selection,  # noqa: ARG002
+        codebooks: Codebooks,
+    ) -> Tensor:
         """The coder's own terms of the loss, a scalar; zero for most."""
         return codebooks.weight.new_zeros(())
 

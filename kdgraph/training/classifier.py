@@ -6,13 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdgraph.coded import CodedEncoder
+from kdgraph.coded_features import CodedFeatures
 from kdgraph.data import Graph, gcn_norm, to_edge_index, to_torch_csr
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.guidance import ClassTargets, Guidance
+from kdgraph.training.networks import takes_codes
 
 
 class NodeClassifier(nn.Module):
     """Class scores of all nodes from their codes and the graph.
+
+    The first layer reads codes, and the vectors are not formed, where the network takes
+    them and nothing has to see or change vectors: in evaluation always, and in training
+    without input dropout and guidance.
 
     Args:
         encoder: Node ids to vectors.
@@ -44,14 +51,31 @@ class NodeClassifier(nn.Module):
 
     def forward(self, adjacency: Tensor) -> tuple[Tensor, Tensor]:
         """Scores ``[N, T]``, and the penalty to add to the loss."""
+        x, penalty = self._features()
+        logits = self.gnn(x, adjacency)
+        if self.training and self.targets is not None:
+            penalty = penalty + self.targets(logits)
+        return logits, penalty
+
+    def _features(self) -> tuple[Tensor | CodedFeatures, Tensor]:
+        changed = self.input_dropout > 0 or len(self.guides) > 0
+        kept = not (self.training and changed)
+        if kept and takes_codes(self.gnn) and isinstance(self.encoder, CodedEncoder):
+            features = self.encoder.coded()
+            return features, features.penalty
         encoding: Encoding = self.encoder.encode()
         for guide in self.guidance:
             encoding = guide(encoding)
         x = functional.dropout(encoding.x, self.input_dropout, self.training)
-        logits, penalty = self.gnn(x, adjacency), encoding.penalty
-        if self.training and self.targets is not None:
-            penalty = penalty + self.targets(logits)
-        return logits, penalty
+        return x, encoding.penalty
+
+
+def features_for(gnn: nn.Module, encoder: Encoder) -> Tensor | CodedFeatures:
+    """What an encoder gives a network: codes if both know them, and else vectors."""
+    if takes_codes(gnn) and isinstance(encoder, CodedEncoder):
+        return encoder.coded()
+    vectors: Tensor = encoder()
+    return vectors
 
 
 def message_graph(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
-from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.classifier import NodeClassifier, features_for
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import optimizer_groups
 from kdgraph.training.metrics import classification_loss, score
@@ -154,7 +154,8 @@ class Trainer:
             encoder = best_embedding(encoder, self.best)
         else:
             encoder.load_state_dict(self.best["encoder"])
-        scores: Tensor = gnn(encoder.to(self.device).eval()(), self.adjacency)
+        features = features_for(gnn, encoder.to(self.device).eval())
+        scores: Tensor = gnn(features, self.adjacency)
         return scores
 
     def _step(self) -> float:

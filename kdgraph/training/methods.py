@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 
 from kdgraph.baselines import FullEmbedding, LowRankEmbedding
 from kdgraph.coders import (
@@ -37,6 +36,7 @@ from kdgraph.guidance import (
     PretrainedDistillation,
 )
 from kdgraph.training.config import STRUCTURAL, TrainConfig
+from kdgraph.training.networks import NETWORKS
 
 
 def build_encoder(
@@ -112,7 +112,7 @@ def build_guidance(
 
 
 def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
-    """PyG's own network of a resolved configuration."""
+    """The network of a resolved configuration: PyG's, and its layers take codes."""
     common: dict[str, Any] = {
         "in_channels": config.dim,
         "hidden_channels": config.hidden_dim,
@@ -122,15 +122,12 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
         "norm": None if config.norm == "none" else config.norm,
         "norm_kwargs": NORM_OPTIONS.get(config.norm or "none"),
     }
-    gnn: nn.Module
     if config.model == "gcn":
         # The adjacency comes normalised: PyG's own way depends on its form.
-        gnn = GCN(**common, normalize=False)
-    elif config.model == "gat":
-        gnn = GAT(**common, heads=GAT_HEADS)
-    else:
-        gnn = {"sage": GraphSAGE, "gin": GIN}[config.model](**common)
-    return gnn
+        common["normalize"] = False
+    if config.model == "gat":
+        common["heads"] = GAT_HEADS
+    return NETWORKS[config.model](**common)
 
 
 GAT_HEADS = 4
