@@ -51,7 +51,8 @@ class CodedGAT(GAT):  # type: ignore[misc]
         concat = not getattr(self, "_is_conv_to_out", False)
         if concat and out_channels % heads:
             raise ValueError(
-                f"GAT expects a width that its {heads} heads divide, got {out_channels}"
+                f"GAT expects a width that is divisible by the number of heads, "
+                f"{heads}, got {out_channels}"
             )
         return CodedGATConv(
             in_channels,
