@@ -8,7 +8,7 @@ from torch.nn import functional
 from kdgraph.codes.prefix import Prefix
 from kdgraph.codes.table import CodeTable, read_codes
 from kdgraph.ops import PackedCodes, pack
-from kdgraph.tensor_cache import TensorCache
+from kdgraph.ops.tensor_cache import TensorCache
 
 _EXPLICIT: TensorCache[Tensor] = TensorCache()
 

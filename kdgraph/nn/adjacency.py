@@ -9,7 +9,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from kdgraph.ops import Csr, Pattern
-from kdgraph.tensor_cache import TensorCache
+from kdgraph.ops.tensor_cache import TensorCache
 
 _CACHE: TensorCache[Any] = TensorCache()
 

@@ -20,6 +20,7 @@ from kdgraph.nn.over_codes import (
     weight_of,
 )
 from kdgraph.ops import Csr
+from kdgraph.ops.tensor_cache import lasting
 
 
 class CodedGCNConv(GCNConv):  # type: ignore[misc]
@@ -91,7 +92,9 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
         size = graph_size(self, x, x, edge_index)
         if self.cached:
             if self._cached_edge_index is None:
-                self._cached_edge_index = self._norm(x, edge_index, edge_weight)
+                with lasting():
+                    kept = self._norm(x, edge_index, edge_weight)
+                self._cached_edge_index = kept
             return self._plain(x, *self._cached_edge_index)
 
         def normalized() -> Csr:

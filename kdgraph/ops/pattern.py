@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from kdgraph.ops.tensor_cache import lasting
+
 
 class Pattern:
     r"""The places of a sparse matrix that are not zero, in CSR.
@@ -83,26 +85,30 @@ class Pattern:
     def target(self) -> Tensor:
         """The target of each edge, ``[E]``."""
         if self._target is None:
-            nodes = torch.arange(
-                self.num_targets, device=self.col.device, dtype=self.rowptr.dtype
-            )
-            self._target = nodes.repeat_interleave(
-                self.degree, output_size=self.num_edges
-            )
+            with lasting():
+                nodes = torch.arange(
+                    self.num_targets, device=self.col.device, dtype=self.rowptr.dtype
+                )
+                self._target = nodes.repeat_interleave(
+                    self.degree, output_size=self.num_edges
+                )
         return self._target
 
     @property
     def transposed(self) -> tuple[Tensor, Tensor, Tensor]:
         """Row pointers, columns and the place here of each edge, source by source."""
         if self._transposed is None:
-            order = self.col.argsort(stable=True)
-            rowptr = _pointers(self.col[order], self.num_sources)
-            rowptr = narrow(rowptr, self.num_edges)
-            col = narrow(self.target[order], self.num_targets)
-            if self._is(rowptr, col):
-                rowptr, col = self.rowptr, self.col
-            self._transposed = rowptr, col, narrow(order, self.num_edges)
+            with lasting():
+                self._transposed = self._transpose()
         return self._transposed
+
+    def _transpose(self) -> tuple[Tensor, Tensor, Tensor]:
+        order = self.col.argsort(stable=True)
+        rowptr = narrow(_pointers(self.col[order], self.num_sources), self.num_edges)
+        col = narrow(self.target[order], self.num_targets)
+        if self._is(rowptr, col):
+            rowptr, col = self.rowptr, self.col
+        return rowptr, col, narrow(order, self.num_edges)
 
     def _is(self, rowptr: Tensor, col: Tensor) -> bool:
         if torch.compiler.is_compiling() or self.num_targets != self.num_sources:

@@ -335,6 +335,31 @@ def test_what_changes_messages_is_heeded(scramble):
     torch.testing.assert_close(conv(encoder.coded(), graph), twin(encoder(), graph))
 
 
+@pytest.mark.parametrize("name", ["gcn", "gcn-improved", "sage", "gat"])
+def test_training_goes_on_with_what_inference_mode_saw(name, scramble):
+    conv, twin = twins(name)
+    encoder, graph = make_encoder("softmax", scramble), edges(20, 20)
+    with torch.inference_mode():
+        torch.testing.assert_close(conv(encoder.coded(), graph), twin(encoder(), graph))
+        twin._cached_edge_index = None
+    assert_same(conv, twin, encoder, lambda c, e: (c(e(None), graph),))
+
+
+@pytest.mark.parametrize("name", ["gcn", "sage", "gin", "gat"])
+def test_half_precision(name, scramble):
+    conv, _ = twins(name)
+    encoder, graph = make_encoder("fixed", scramble), edges(20, 20)
+    expected = conv(encoder(), graph)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv(encoder.coded(), graph)
+    torch.testing.assert_close(found.float(), expected, rtol=0.1, atol=0.1)
+    half = conv.bfloat16()(encoder.bfloat16().coded(), graph)
+    assert half.dtype == conv(encoder(), graph).dtype
+    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.2)
+    half.float().sum().backward()
+    assert encoder.composer.weight.grad.any()
+
+
 def test_one_node_and_no_edges(scramble):
     encoder = make_encoder("softmax", scramble)
     for name in ("gcn", "sage", "gin", "gat"):

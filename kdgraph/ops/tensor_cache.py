@@ -1,6 +1,7 @@
 """TensorCache: what was worked out from a tensor, kept for as long as it lives."""
 
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, TypeVar
 
 import torch
@@ -48,8 +49,16 @@ class TensorCache(Generic[T]):
             self._kept[tensor] = kept
         values: dict[Hashable, T] = kept[1]
         if key not in values:
-            values[key] = make()
+            with lasting():
+                values[key] = make()
         return values[key]
+
+
+def lasting() -> AbstractContextManager[object]:
+    """Leave inference mode, whose tensors no later training could use."""
+    if not torch.compiler.is_compiling() and torch.is_inference_mode_enabled():
+        return torch.inference_mode(mode=False)
+    return nullcontext()
 
 
 def _stamp(tensor: Tensor) -> tuple[int, ...]:
