@@ -29,6 +29,7 @@ constexpr int kCodesAhead = 32;         // edges whose codes are fetched ahead
 constexpr int64_t kTaskCost = 1 << 16;   // of about so many edges
 constexpr int64_t kRowCost = 8;         // what a target costs, in edges
 constexpr int64_t kStreamBytes = 8 << 20;
+constexpr int64_t kCheckedRows = 1 << 16;
 constexpr int64_t kScratchBytes = 16 << 20;
 constexpr int64_t kMaxParts = 64;
 constexpr int64_t kRunPerCode = 256;     // edges per codeword that are summed at a time
@@ -316,12 +317,18 @@ bool sound(const Plan* plan, const Edges& edges, Problem& problem) {
       return false;
     }
   }
-  int64_t row, position, code;
-  if (plan && plan->find_bad_code(&row, &position, &code)) {
-    problem.tell(kBadCode, code, position, row);
-    return false;
-  }
-  return true;
+  if (!plan || !plan->may_exceed()) return true;
+  const int64_t nodes = plan->codes().nodes;
+  run_tasks(nodes / kCheckedRows + 1, edges.threads, problem, [&] {
+    return [&](int64_t i) {
+      const int64_t from = i * kCheckedRows;
+      const int64_t to = std::min(nodes, from + kCheckedRows);
+      int64_t row, position, code;
+      if (plan->find_bad_code(from, to, &row, &position, &code))
+        problem.tell(kBadCode, code, position, row);
+    };
+  });
+  return problem.status == kFine;
 }
 
 float share(const Edges& edges, int64_t target) {

@@ -64,8 +64,10 @@ class Plan {
   void pad(const float* row, float factor, float* padded) const;
   void unpad(const float* padded, float* row) const;
 
-  // Row and position of the first code that is at or above its alphabet.
-  bool find_bad_code(int64_t* row, int64_t* position, int64_t* code) const;
+  // Whether a code can be at or above its alphabet, and the first of rows [from, to).
+  bool may_exceed() const;
+  bool find_bad_code(int64_t from, int64_t to, int64_t* row, int64_t* position,
+                     int64_t* code) const;
 
  private:
   struct Lookup {
@@ -87,6 +89,7 @@ class Plan {
   void cut_units();
   void add_unit(int first, int lookups, int vectors, int64_t from);
   int64_t code_at(const uint8_t* row, int position) const;
+  bool is_bad(const uint8_t* row, int64_t* position, int64_t* code) const;
   template <typename Visit>
   void visit(Visit&& visit) const;
 
