@@ -22,6 +22,10 @@ from benchmarks.message_passing.setting import (
 from kdgraph.atomic import replacing
 
 
+AGAIN = "again"
+"""Folder of what was measured where a result was kept already; no page reads it."""
+
+
 def main() -> int:
     """Measure one setting or one per size, or write the page of what was measured."""
     arguments = _parser().parse_args()
@@ -34,10 +38,7 @@ def main() -> int:
         report.write_page()
         print(report.PAGE)
         return 0
-    settings = _settings(arguments)
-    for setting in settings:
-        _refuse_to_overwrite(_path(arguments, setting), force=arguments.force)
-    for setting in settings:
+    for setting in _settings(arguments):
         record, path = _measure(setting, arguments)
         print(f"\n{table.text(record)}\n{path}\n", flush=True)
     return 0
@@ -58,8 +59,6 @@ def _measure(
         folder = Path(name)
         setting = prepare(setting, folder, arguments.root)
         path = _path(arguments, setting)
-        # A data set that is there has a name of its own.
-        _refuse_to_overwrite(path, force=arguments.force)
         print(f"{setting.name}, each in a process of its own:", flush=True)
         record = run_setting(setting, folder, options)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -70,12 +69,11 @@ def _measure(
 
 def _path(arguments: argparse.Namespace, setting: Setting) -> Path:
     results: Path = arguments.results
-    return results / f"{setting.name}.json"
-
-
-def _refuse_to_overwrite(path: Path, *, force: bool) -> None:
-    if path.exists() and not force:
-        sys.exit(f"{path} exists; --force overwrites it")
+    path = results / f"{setting.name}.json"
+    if path.exists() and not arguments.force:
+        path = results / AGAIN / path.name
+        print(f"there is a result, which is kept; this one goes to {path}", flush=True)
+    return path
 
 
 def _settings(arguments: argparse.Namespace) -> list[Setting]:

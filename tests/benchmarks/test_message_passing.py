@@ -517,12 +517,18 @@ def test_report_command_says_where_the_page_is(keep, monkeypatch, capsys):
     assert "There are no results yet." in report.PAGE.read_text()
 
 
-def test_a_result_is_not_overwritten(tmp_path, monkeypatch):
-    (tmp_path / "forward-tiny-power-law-c64.json").write_text("{}")
-    options = f"--size tiny --degrees power-law --channels 64 --results {tmp_path}"
-    monkeypatch.setattr("sys.argv", ["message_passing", *options.split()])
-    with pytest.raises(SystemExit, match="--force overwrites it"):
-        command_line.main()
+def test_a_result_is_not_overwritten(tmp_path, monkeypatch, capsys):
+    kept = tmp_path / "forward-tiny-power-law-c64.json"
+    kept.write_text("{}")
+    given = ["--size", "tiny", "--results", str(tmp_path), "--degrees", "power-law"]
+    given += ["--channels", "64"]
+    arguments = command_line._parser().parse_args(given)
+    (setting,) = command_line._settings(arguments)
+    path = command_line._path(arguments, setting)
+    assert path == tmp_path / "again" / kept.name
+    assert "there is a result, which is kept" in capsys.readouterr().out
+    arguments = command_line._parser().parse_args([*given, "--force"])
+    assert command_line._path(arguments, setting) == kept
 
 
 @pytest.mark.parametrize(
