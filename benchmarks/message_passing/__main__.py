@@ -21,7 +21,6 @@ from benchmarks.message_passing.setting import (
 )
 from kdgraph.atomic import replacing
 
-
 AGAIN = "again"
 """Folder of what was measured where a result was kept already; no page reads it."""
 
