@@ -14,7 +14,7 @@ Sums are in float32. Ids of nodes, targets and edges are widened to int64 before
 are multiplied. An operand that is ``None`` makes a variant of the kernel.
 """
 
-# mypy: allow-untyped-defs, allow-untyped-decorators
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 
 import triton
 from triton import language as tl
@@ -48,16 +48,12 @@ def spmm(
     first, stop = _edges_of_program(rowptr, num_edges, BLOCK_E)
     channel = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S)
     total = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)
-    for first_d in range(
-        tl.program_id(2) * BLOCK_D, D, tl.num_programs(2) * BLOCK_D
-    ):
+    for first_d in range(tl.program_id(2) * BLOCK_D, D, tl.num_programs(2) * BLOCK_D):
         position = first_d + tl.arange(0, BLOCK_D)
         for step in range(0, stop - first, BLOCK_E):
             edge = first + step + tl.arange(0, BLOCK_E)
             live = edge < stop
-            row = _book_rows(
-                col, codes, tables, edge, position, live, D, STRIDE, SPAN
-            )
+            row = _book_rows(col, codes, tables, edge, position, live, D, STRIDE, SPAN)
             mask = _mask(live, position, channel, D, S)
             at = row[:, :, None] * S + channel[None, None, :]
             vectors = tl.load(codebooks + at, mask=mask, other=0.0).to(tl.float32)
@@ -164,9 +160,7 @@ def grad_weight(
         products = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)
         for first_d in range(0, D, BLOCK_D):
             position = first_d + tl.arange(0, BLOCK_D)
-            row = _book_rows(
-                col, codes, tables, edge, position, live, D, STRIDE, SPAN
-            )
+            row = _book_rows(col, codes, tables, edge, position, live, D, STRIDE, SPAN)
             for first_s in range(0, S, BLOCK_S):
                 channel = first_s + tl.arange(0, BLOCK_S)
                 mask = _mask(live, position, channel, D, S)

@@ -82,7 +82,7 @@ def grad_codebooks(
 
     Where ``torch.use_deterministic_algorithms`` asks for it, sums are in fixed point,
     which do not depend on the order that programs add in. A gradient that is not finite
-    then makes its channel NaN in all rows.
+    then leaves nothing finite in its channel.
     """
     count = edges.count(codes.size(0))
     shape = layout.num_rows, width
@@ -193,7 +193,8 @@ def _scale(
     if edges.weight is not None:
         peak = peak * torch.linalg.vector_norm(edges.weight, torch.inf).double()
     terms = count * (layout.num_codebooks if layout.shared else 1)
-    return _UNITS / (peak * terms).clamp(min=_SMALLEST)
+    units: Tensor = _UNITS / (peak * terms).clamp(min=_SMALLEST)
+    return units
 
 
 def _programs(edges: Edges, count: int, tile: dict[str, int]) -> int:
@@ -208,14 +209,15 @@ def _blocks(tile: dict[str, int], axis: str) -> int:
 
 
 def _launch(
-    kernel: Any,  # noqa: ANN401
+    kernel: Any,
     grid: tuple[int, int, int],
     operands: tuple[Tensor | int | None, ...],
     tile: dict[str, int],
 ) -> None:
+    """Run a kernel where its operands lie, the first of which it writes."""
     if not grid[0]:
         return
     numbers = tile["BLOCK_E"] * tile["BLOCK_D"] * tile["BLOCK_S"]
     warps = max(1, numbers // (32 * _THREAD_NUMBERS))
-    with torch.cuda.device_of(operands[0]):
-        kernel[grid](*operands, **tile, num_warps=warps)
+    with torch.cuda.device_of(operands[0]):  # type: ignore[no-untyped-call]
+        kernel[grid](*operands, **tile, num_warps=warps, enable_fp_fusion=True)
