@@ -10,14 +10,19 @@ Codebooks are gathered from global memory. They are small enough for L1 and L2 t
 what is hot of them; a copy in shared memory would cost every program the whole table
 for the few rows it reads, and would not fit for large alphabets.
 
-Sums are in float32. Ids of nodes, targets and edges are widened to int64 before they
-are multiplied. An operand that is ``None`` makes a variant of the kernel.
+Sums are in float32, RUN tiles of edges at a time, and sums of those in float64: a hub
+may have millions of edges, all to the same codeword. Ids of nodes, targets and edges
+are widened to int64 before they are multiplied.
+
+An operand that is ``None`` makes a variant of the kernel.
 """
 
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators
 
 import triton
 from triton import language as tl
+
+RUN = tl.constexpr(32)
 
 
 @triton.jit
@@ -47,39 +52,46 @@ def spmm(
     """
     first, stop = _edges_of_program(rowptr, num_edges, BLOCK_E)
     channel = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S)
-    total = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)
-    for first_d in range(tl.program_id(2) * BLOCK_D, D, tl.num_programs(2) * BLOCK_D):
-        position = first_d + tl.arange(0, BLOCK_D)
-        for step in range(0, stop - first, BLOCK_E):
-            edge = first + step + tl.arange(0, BLOCK_E)
-            live = edge < stop
-            row = _book_rows(col, codes, tables, edge, position, live, D, STRIDE, SPAN)
-            mask = _mask(live, position, channel, D, S)
-            at = row[:, :, None] * S + channel[None, None, :]
-            vectors = tl.load(codebooks + at, mask=mask, other=0.0).to(tl.float32)
-            share = _share(weight, edge, live, BLOCK_E)
-            total += vectors * share[:, None, None]
     if rowptr is None:
         target = first + tl.arange(0, BLOCK_E)
         inside = target < stop
+        total = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)
     else:
         target = tl.program_id(0).to(tl.int64) + tl.arange(0, 1)
         inside = target >= 0
-        total = tl.sum(total, axis=0, keep_dims=True)
-        if MEAN:
-            total /= tl.maximum(stop - first, 1).to(tl.float32)
+        total = tl.zeros([1, BLOCK_D, BLOCK_S], tl.float64)
+    for first_d in range(tl.program_id(2) * BLOCK_D, D, tl.num_programs(2) * BLOCK_D):
+        position = first_d + tl.arange(0, BLOCK_D)
+        for run in range(first, stop, RUN * BLOCK_E):
+            partial = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)
+            for start in range(run, tl.minimum(run + RUN * BLOCK_E, stop), BLOCK_E):
+                edge = start + tl.arange(0, BLOCK_E)
+                live = edge < stop
+                row = _book_rows(
+                    col, codes, tables, edge, position, live, D, STRIDE, SPAN
+                )
+                mask = _mask(live, position, channel, D, S)
+                at = row[:, :, None] * S + channel[None, None, :]
+                vectors = tl.load(codebooks + at, mask=mask, other=0.0).to(tl.float32)
+                share = _share(weight, edge, live, BLOCK_E)
+                partial += vectors * share[:, None, None]
+            if rowptr is not None:
+                partial = tl.sum(partial, axis=0, keep_dims=True).to(tl.float64)
+            total += partial
+    if MEAN:
+        total /= tl.maximum(stop - first, 1)
     if CONCAT:
         place = tl.program_id(2) * BLOCK_D + tl.arange(0, BLOCK_D)
     else:
         place = tl.arange(0, 1)
         total = tl.sum(total, axis=1, keep_dims=True)
     at = _vector_at(target, place, channel, D, S, CONCAT)
-    tl.store(out + at, total, mask=_mask(inside, place, channel, D, S))
+    tl.store(out + at, total.to(tl.float32), mask=_mask(inside, place, channel, D, S))
 
 
 @triton.jit
 def grad_codebooks(
-    table,
+    out,
     grad,
     scale,
     rowptr,
@@ -100,14 +112,15 @@ def grad_codebooks(
 ):
     """Add every edge's gradient to the rows ``[R, S]`` that its source reads.
 
-    In float32, or, with a ``scale`` ``[S]``, in int64 as multiples of its inverse.
+    In float64, as a row may have as many terms as there are edges, or, with a ``scale``
+    ``[S]``, in int64 as multiples of its inverse.
     Grid: targets, blocks of channels, blocks of positions.
     """
     first, stop = _edges_of_program(rowptr, num_edges, BLOCK_E)
     channel = tl.program_id(1) * BLOCK_S + tl.arange(0, BLOCK_S)
     position = tl.program_id(2) * BLOCK_D + tl.arange(0, BLOCK_D)
-    for step in range(0, stop - first, BLOCK_E):
-        edge = first + step + tl.arange(0, BLOCK_E)
+    for start in range(first, stop, BLOCK_E):
+        edge = start + tl.arange(0, BLOCK_E)
         live = edge < stop
         row = _book_rows(col, codes, tables, edge, position, live, D, STRIDE, SPAN)
         mask = _mask(live, position, channel, D, S)
@@ -117,15 +130,12 @@ def grad_codebooks(
         share = _share(weight, edge, live, BLOCK_E)
         if MEAN:
             share /= (stop - first).to(tl.float32)
-        by_vector *= share[:, None, None]
-        entry = table + row[:, :, None] * S + channel[None, None, :]
-        if scale is None:
-            tl.atomic_add(entry, by_vector, mask=mask, sem="relaxed")
-        else:
+        by_vector = (by_vector * share[:, None, None]).to(tl.float64)
+        if scale is not None:
             per_unit = tl.load(scale + channel, mask=channel < S, other=0.0)
-            units = by_vector.to(tl.float64) * per_unit[None, None, :]
-            units = tl.floor(units + 0.5).to(tl.int64)
-            tl.atomic_add(entry, units, mask=mask, sem="relaxed")
+            by_vector = tl.floor(by_vector * per_unit[None, None, :] + 0.5).to(tl.int64)
+        at = row[:, :, None] * S + channel[None, None, :]
+        tl.atomic_add(out + at, by_vector, mask=mask, sem="relaxed")
 
 
 @triton.jit
@@ -153,8 +163,8 @@ def grad_weight(
     Grid: targets.
     """
     first, stop = _edges_of_program(rowptr, num_edges, BLOCK_E)
-    for step in range(0, stop - first, BLOCK_E):
-        edge = first + step + tl.arange(0, BLOCK_E)
+    for start in range(first, stop, BLOCK_E):
+        edge = start + tl.arange(0, BLOCK_E)
         live = edge < stop
         target = _target(rowptr, edge)
         products = tl.zeros([BLOCK_E, BLOCK_D, BLOCK_S], tl.float32)

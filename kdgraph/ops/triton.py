@@ -85,21 +85,15 @@ def grad_codebooks(
     then leaves nothing finite in its channel.
     """
     count = edges.count(codes.size(0))
-    shape = layout.num_rows, width
-    if not count:
-        return grad.new_zeros(shape, dtype=torch.float32)
-    scale, kind = None, torch.float32
-    if torch.are_deterministic_algorithms_enabled():
+    scale, kind = None, torch.float64
+    if torch.are_deterministic_algorithms_enabled() and count:
         scale, kind = _scale(grad, edges, count, layout, width), torch.int64
-    table = grad.new_zeros(shape, dtype=kind)
-    tile = _tile(edges, codes, width, layout)
-    _launch(
-        kernels.grad_codebooks,
-        (_programs(edges, count, tile), _blocks(tile, "S"), _blocks(tile, "D")),
-        (table, grad, scale, *edges[:3], codes, _tables(layout, codes.device), count),
-        tile,
-    )
-    return table if scale is None else (table / scale).float()
+    out = grad.new_zeros(layout.num_rows, width, dtype=kind)
+    tile, tables = _tile(edges, codes, width, layout), _tables(layout, codes.device)
+    operands = out, grad, scale, *edges[:3], codes, tables, count
+    grid = _programs(edges, count, tile), _blocks(tile, "S"), _blocks(tile, "D")
+    _launch(kernels.grad_codebooks, grid, operands, tile)
+    return (out if scale is None else out / scale).float()
 
 
 def grad_weight(

@@ -25,7 +25,6 @@ from kdgraph.ops import (
     reference,
     row_bytes,
 )
-from kdgraph.ops.backend import _choose
 from kdgraph.ops.edges import Edges
 from kdgraph.ops.layout import Layout
 
@@ -106,9 +105,6 @@ def kernels():
 def chosen(monkeypatch):
     """Ask for the kernels by name, as a user would."""
     monkeypatch.setenv("KDGRAPH_BACKEND", "triton")
-    _choose.cache_clear()
-    yield
-    _choose.cache_clear()
 
 
 @pytest.fixture
@@ -210,6 +206,21 @@ def test_grad_weight(case, kernels):
         grad.double(), edges, codes, books.double(), layout
     )
     assert_near(found, expected)
+
+
+@on_device
+def test_a_hub_whose_edges_are_all_alike(kernels):
+    """Rounding always the same way would add up."""
+    case, count = Case((1,), 1), 5000
+    rowptr = torch.tensor([0, 0, count], device=DEVICE)
+    edges = Edges(rowptr, torch.zeros(count, dtype=torch.long, device=DEVICE))
+    codes, tenth = codes_of(case), torch.full((1, 1), 0.1, device=DEVICE)
+    sums = kernels.spmm(edges, codes, tenth, case.layout, check=True)
+    want = torch.tensor([[0.0], [count * float(tenth)]], device=DEVICE)
+    torch.testing.assert_close(sums, want, rtol=1e-6, atol=0.0)
+    grad = tenth.expand(2, 1).contiguous()
+    found = kernels.grad_codebooks(grad, edges, codes, case.layout, width=1)
+    torch.testing.assert_close(found, want[1:], rtol=1e-6, atol=0.0)
 
 
 @on_device
@@ -342,8 +353,8 @@ COMPILED = {
     "spmm": {"out": "*bf16"},
     "gather": {"out": "*bf16", "rowptr": None, "weight": None},
     "neighbor_sum": {"out": "*bf16", "codes": None, "tables": None},
-    "grad_codebooks": {"scale": None},
-    "grad_codebooks_fixed": {"table": "*i64", "scale": "*fp64"},
+    "grad_codebooks": {"out": "*fp64", "scale": None},
+    "grad_codebooks_fixed": {"out": "*i64", "scale": "*fp64"},
     "grad_weight": {},
 }
 TYPES = {"codes": "*u8", "codebooks": "*bf16", "rowptr": "*i64", "num_edges": "i32"}
@@ -373,7 +384,7 @@ def test_kernels_compile_for_a_gpu(kernels, name, form):
     }
     source = compiler.ASTSource(kernel, signature, constants)
     made = triton.compile(source, target=backends.GPUTarget("cuda", 80, 32))
-    added = {"grad_codebooks": ".add.f32", "grad_codebooks_fixed": ".add.u64"}
+    added = {"grad_codebooks": ".add.f64", "grad_codebooks_fixed": ".add.u64"}
     assert added.get(name, "st.global") in made.asm["ptx"]
 
 
