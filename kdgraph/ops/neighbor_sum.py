@@ -53,7 +53,11 @@ def neighbor_sum(
         raise TypeError(f"neighbor_sum expects x of a floating-point type, got {kind}")
     if x.dim() != 2:
         raise ValueError(f"neighbor_sum expects x [N, C], got shape {list(x.shape)}")
-    back = (None, None, None) if transposed is None else transposed
+    back: tuple[Tensor | None, ...] = (None, None, None)
+    if transposed is not None:
+        for index, name in zip(transposed[:2], ("rowptr", "col"), strict=True):
+            check_index(index, f"the transposed {name}", "neighbor_sum")
+        back = tuple(None if part is None else part.contiguous() for part in transposed)
     sums: Tensor = library.neighbor_sum(
         rowptr.contiguous(), col.contiguous(), weight, x, *back, check
     )

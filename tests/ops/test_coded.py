@@ -286,6 +286,21 @@ def test_neighbor_sum_is_a_product(backend_name):
     check_sum(x.grad, tuple(one.t() for one in adjacency), grad.double())
 
 
+def test_a_transposed_graph_with_strides(backend_name):
+    problem = make_problem(PLAIN)
+    edges = (problem.rowptr, problem.col, problem.weight)
+    back = transpose(problem)
+    strided = tuple(part.repeat_interleave(2)[::2] for part in back)
+    grads = []
+    for transposed in (back, strided):
+        x = torch.ones(60, 3, requires_grad=True)
+        neighbor_sum(*edges, x, transposed=transposed).square().sum().backward()
+        grads.append(x.grad)
+    assert torch.equal(*grads)
+    with pytest.raises(TypeError, match="the transposed col as int32 or int64"):
+        neighbor_sum(*edges, x, transposed=(back[0], back[1].float(), back[2]))
+
+
 def test_neighbor_sum_needs_the_transposed_graph():
     x = torch.ones(2, 1, requires_grad=True)
     sums = neighbor_sum(torch.tensor([0, 1]), torch.tensor([1]), None, x)
