@@ -21,7 +21,8 @@ def sums(problem):
     )
 
 
-def test_the_default():
+def test_the_default(monkeypatch):
+    monkeypatch.delenv("KDGRAPH_BACKEND", raising=False)
     assert backend() == ("native" if NATIVE else "reference")
     assert backend("meta") == "reference"
 
