@@ -68,6 +68,10 @@ def test_a_core_that_is_not_there_is_said_once():
 
 @pytest.mark.skipif(not NATIVE, reason="the compiled core was not built")
 class TestCore:
+    @pytest.fixture(autouse=True)
+    def _core(self, monkeypatch):
+        monkeypatch.setenv("KDGRAPH_BACKEND", "native")
+
     def test_instruction_sets_by_name(self):
         ask = "from kdgraph.ops import native; print(native.instruction_set())"
         assert run(ask, KDGRAPH_ISA="portable").stdout.strip() == "portable"
