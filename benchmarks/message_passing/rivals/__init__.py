@@ -9,6 +9,7 @@ from benchmarks.message_passing.rivals.epochs import (
     CodedEpoch,
     DecodedEpoch,
     TableEpoch,
+    TableEpochOverCodedLayers,
 )
 from benchmarks.message_passing.rivals.gathers import (
     CodedGather,
@@ -54,6 +55,7 @@ _ALL: tuple[type[Rival], ...] = (
     Int8Gather,
     CodedEpoch,
     TableEpoch,
+    TableEpochOverCodedLayers,
     DecodedEpoch,
 )
 RIVALS: dict[str, type[Rival]] = {rival.name: rival for rival in _ALL}

@@ -3,8 +3,9 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
+from torch_geometric.nn.models import GCN
 from typing_extensions import override
 
 from benchmarks.message_passing.exact import Signature, row_sums
@@ -15,12 +16,12 @@ from benchmarks.message_passing.rivals.base import (
     graph_bytes,
     table_bytes,
 )
-from benchmarks.message_passing.rivals.layers import coded_conv, coded_encoder
+from benchmarks.message_passing.rivals.layers import coded_encoder
 from benchmarks.message_passing.setting import CLASSES, Setting
 from kdgraph import Encoder
 from kdgraph.baselines import FullEmbedding
 from kdgraph.training import TrainConfig
-from kdgraph.training.methods import build_gnn
+from kdgraph.training.methods import NORM_OPTIONS, build_gnn
 
 LAYERS = 3
 _RATE = 0.01
@@ -34,6 +35,21 @@ class _Epoch(Rival):
     gradients = True
     encoder: Any
 
+    @staticmethod
+    def network(config: TrainConfig) -> nn.Module:
+        """The network; here PyG's own, with the options that kdgraph gives its."""
+        network: nn.Module = GCN(
+            config.dim,
+            config.hidden_dim,
+            config.num_layers,
+            CLASSES,
+            dropout=config.dropout,
+            norm=config.norm,
+            norm_kwargs=NORM_OPTIONS["batch_norm"],
+            normalize=False,
+        )
+        return network
+
     def __init__(self, inputs: Inputs) -> None:
         super().__init__(inputs)
         self.adjacency = inputs.adjacency()
@@ -46,7 +62,7 @@ class _Epoch(Rival):
             norm="batch_norm",
             dropout=0.5,
         )
-        self.gnn: Any = build_gnn(config, CLASSES)
+        self.gnn: Any = self.network(config)
         self.encoder = self.build()
         convs: Any = self.gnn.convs
         with torch.no_grad():
@@ -57,7 +73,7 @@ class _Epoch(Rival):
         self.optimizer = torch.optim.Adam(learned, lr=_RATE)
 
     def build(self) -> Encoder:
-        """The encoder; the network's first layer is made to fit it."""
+        """What makes the vectors of nodes."""
         raise NotImplementedError
 
     def features(self) -> Any:
@@ -103,15 +119,15 @@ class _Coded(_Epoch):
 
 
 class CodedEpoch(_Coded):
-    """The first layer reads codes; the others are PyG's."""
+    """The first layer reads codes; all layers are those of ``kdgraph train``."""
 
     name = "kdgraph-epoch"
-    label = "kdgraph codes, coded first layer"
+    label = "kdgraph codes, kdgraph GCN on CSR"
 
+    @staticmethod
     @override
-    def build(self) -> Encoder:
-        self.gnn.convs[0] = coded_conv(self.inputs, bias=True)
-        return super().build()
+    def network(config: TrainConfig) -> nn.Module:
+        return build_gnn(config, CLASSES)
 
     @override
     def features(self) -> Any:
@@ -149,3 +165,15 @@ class TableEpoch(_Epoch):
     def temporary(cls, setting: Setting) -> int:
         # A gradient and two moments.
         return super().temporary(setting) + 3 * sum(table_bytes(setting).values())
+
+
+class TableEpochOverCodedLayers(TableEpoch):
+    """A full table under the layers of kdgraph: what the codes alone save."""
+
+    name = "table-epoch"
+    label = "full table, kdgraph GCN on CSR"
+
+    @staticmethod
+    @override
+    def network(config: TrainConfig) -> nn.Module:
+        return build_gnn(config, CLASSES)

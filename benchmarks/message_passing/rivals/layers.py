@@ -1,6 +1,5 @@
 """A first layer with its linear map: on codes, and on a table; forward and backward."""
 
-import importlib
 from typing import Any
 
 import torch
@@ -23,6 +22,7 @@ from kdgraph import KDEmbedding
 from kdgraph.coders import FixedCoder
 from kdgraph.codes import CodeTable
 from kdgraph.composers import ConcatComposer
+from kdgraph.nn import CodedGCNConv
 
 
 def coded_encoder(inputs: Inputs) -> KDEmbedding:
@@ -40,14 +40,10 @@ def coded_encoder(inputs: Inputs) -> KDEmbedding:
     return encoder
 
 
-def coded_conv(inputs: Inputs, *, bias: bool = False) -> Any:
+def coded_conv(inputs: Inputs) -> CodedGCNConv:
     """A layer of kdgraph with the weight that every layer here has."""
     channels = inputs.setting.channels
-    # Missing where a version before the layers is measured, and then no rival.
-    layers = importlib.import_module("kdgraph.nn")
-    if not hasattr(layers, "CodedGCNConv"):
-        raise ImportError("kdgraph.nn.CodedGCNConv")
-    conv = layers.CodedGCNConv(channels, channels, normalize=False, bias=bias)
+    conv = CodedGCNConv(channels, channels, normalize=False, bias=False)
     with torch.no_grad():
         conv.lin.weight.copy_(inputs.linear(0, channels, channels))
     return conv
