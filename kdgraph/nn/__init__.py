@@ -1,5 +1,6 @@
 """Modules for PyG models: layers over codes, encoders of heterogeneous graphs."""
 
+from kdgraph.nn.dropout import Dropout
 from kdgraph.nn.gat_conv import CodedGATConv
 from kdgraph.nn.gcn_conv import CodedGCNConv
 from kdgraph.nn.gin_conv import CodedGINConv
@@ -11,5 +12,6 @@ __all__ = [
     "CodedGCNConv",
     "CodedGINConv",
     "CodedSAGEConv",
+    "Dropout",
     "HeteroEncoder",
 ]

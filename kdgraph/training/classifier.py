@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from kdgraph.coded import CodedEncoder
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.data import Graph, gcn_norm, to_edge_index, to_torch_csr
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.guidance import ClassTargets, Guidance
+from kdgraph.nn import Dropout
 from kdgraph.training.networks import takes_codes
 
 
@@ -41,7 +41,7 @@ class NodeClassifier(nn.Module):
         self.encoder = encoder
         self.gnn = gnn
         self.guides = nn.ModuleList(guides)
-        self.input_dropout = input_dropout
+        self.input_dropout = Dropout(input_dropout)
         self.targets = targets
 
     @property
@@ -58,7 +58,7 @@ class NodeClassifier(nn.Module):
         return logits, penalty
 
     def _features(self) -> tuple[Tensor | CodedFeatures, Tensor]:
-        changed = self.input_dropout > 0 or len(self.guides) > 0
+        changed = self.input_dropout.p > 0 or len(self.guides) > 0
         kept = not (self.training and changed)
         if kept and takes_codes(self.gnn) and isinstance(self.encoder, CodedEncoder):
             features = self.encoder.coded()
@@ -66,8 +66,7 @@ class NodeClassifier(nn.Module):
         encoding: Encoding = self.encoder.encode()
         for guide in self.guidance:
             encoding = guide(encoding)
-        x = functional.dropout(encoding.x, self.input_dropout, self.training)
-        return x, encoding.penalty
+        return self.input_dropout(encoding.x), encoding.penalty
 
 
 def features_for(gnn: nn.Module, encoder: Encoder) -> Tensor | CodedFeatures:

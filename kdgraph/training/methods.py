@@ -35,6 +35,7 @@ from kdgraph.guidance import (
     OnlineDistillation,
     PretrainedDistillation,
 )
+from kdgraph.nn import Dropout
 from kdgraph.training.config import STRUCTURAL, TrainConfig
 from kdgraph.training.networks import NETWORKS
 
@@ -127,7 +128,9 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
         common["normalize"] = False
     if config.model == "gat":
         common["heads"] = GAT_HEADS
-    return NETWORKS[config.model](**common)
+    gnn = NETWORKS[config.model](**common)
+    gnn.dropout = Dropout(config.dropout or 0.0)
+    return gnn
 
 
 GAT_HEADS = 4

@@ -12,6 +12,7 @@ from torch_geometric.nn.models import GAT, GCN, GIN, GraphSAGE
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.data import Graph
 from kdgraph.guidance import OnlineDistillation
+from kdgraph.nn import Dropout
 from kdgraph.training import NodeClassifier, TrainConfig, message_graph
 from kdgraph.training.methods import GAT_HEADS, build_encoder, build_gnn
 
@@ -26,7 +27,7 @@ PYG = {
 
 def pygs_own(config: TrainConfig) -> torch.nn.Module:
     kind, options = PYG[config.model]
-    return kind(
+    gnn = kind(
         config.dim,
         config.hidden_dim,
         config.num_layers,
@@ -36,6 +37,9 @@ def pygs_own(config: TrainConfig) -> torch.nn.Module:
         norm_kwargs={"track_running_stats": False},
         **options,
     )
+    # The same seed is to drop the same numbers.
+    gnn.dropout = Dropout(config.dropout)
+    return gnn
 
 
 @pytest.mark.parametrize("coder", ["softmax", "vq", "refined"])

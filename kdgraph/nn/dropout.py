@@ -1,0 +1,64 @@
+"""Dropout: torch's, from fewer random numbers."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+_WORD = 64
+_LOWEST = torch.iinfo(torch.int64).min
+_INTEGERS = {8: torch.int8, 16: torch.int16}
+
+
+class Dropout(nn.Dropout):
+    r"""Zero elements with probability p, and scale the others.
+
+    .. math:: y_i = \frac{m_i}{1 - q} x_i, \qquad m_i \sim \mathrm{Bernoulli}(1 - q)
+
+    :class:`torch.nn.Dropout`, which on the CPU draws a number of at least 32 bits for
+    each element, on one thread: a third of a full-batch step. Here an element takes 8
+    bits where p is a multiple of 1/256, and else 16, with q the multiple of 1/65536
+    next to p. What is kept for the backward pass is a byte per element. Elsewhere than
+    on the CPU, and where compiled, it is torch's own.
+
+    Args:
+        p: See :class:`torch.nn.Dropout`. (default: ``0.5``)
+        inplace: See :class:`torch.nn.Dropout`. (default: ``False``)
+
+    Example:
+        >>> dropout = Dropout(0.5)
+        >>> sorted(dropout(torch.ones(1000)).unique().tolist())
+        [0.0, 2.0]
+        >>> dropout.eval()(torch.ones(3))
+        tensor([1., 1., 1.])
+    """
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        """Drop, in training."""
+        draws = self.training and 0 < self.p < 1 and not self.inplace
+        if not draws or input.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().forward(input)
+        kept: Tensor = _Drop.apply(input, self.p)  # type: ignore[no-untyped-call]
+        return kept
+
+
+class _Drop(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
+        bits = 8 if float(p * 256).is_integer() else 16
+        numbers = 1 << bits
+        dropped = min(round(p * numbers), numbers - 1)
+        words = torch.empty(-(-x.numel() * bits // _WORD), dtype=torch.int64)
+        words.random_(_LOWEST, None)
+        drawn = words.view(_INTEGERS[bits])[: x.numel()]
+        keep = (drawn >= dropped - numbers // 2).view(x.shape)
+        ctx.scale = numbers / (numbers - dropped)
+        ctx.save_for_backward(keep)
+        return (x * keep).mul_(ctx.scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (keep,) = ctx.saved_tensors
+        return (grad * keep).mul_(ctx.scale), None

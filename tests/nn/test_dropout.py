@@ -1,0 +1,92 @@
+"""Dropout against what it is by definition, and against torch's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from kdgraph.nn import Dropout
+
+COUNT = 1_000_003
+
+
+@pytest.mark.parametrize("p", [0.5, 0.25, 0.3, 0.001, 0.9])
+def test_as_many_are_dropped_as_asked_and_the_mean_stays(p: float) -> None:
+    torch.manual_seed(0)
+    y = Dropout(p)(torch.ones(COUNT))
+    deviation = math.sqrt(p * (1 - p) / COUNT)
+    # The rounding of p to a multiple of 1/65536 comes on top.
+    assert (y == 0).double().mean().item() == pytest.approx(
+        p, abs=5 * deviation + 2**-17
+    )
+    assert y.double().mean().item() == pytest.approx(1, abs=5 * deviation / (1 - p))
+    kept = y[y != 0]
+    assert kept.unique().numel() == 1
+    assert kept[0].item() == pytest.approx(1 / (1 - p), rel=1e-3)
+
+
+def test_neighbours_are_dropped_independently() -> None:
+    torch.manual_seed(0)
+    dropped = Dropout(0.5)(torch.ones(COUNT)) == 0
+    for lag in (1, 2, 3, 4, 7, 8, 9, 16, 64):
+        agree = (dropped[lag:] == dropped[:-lag]).double().mean().item()
+        assert agree == pytest.approx(0.5, abs=5 * 0.5 / math.sqrt(COUNT))
+
+
+@pytest.mark.parametrize("p", [0.5, 0.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_gradient_is_dropped_and_scaled_alike(p: float, dtype: torch.dtype) -> None:
+    x = torch.randn(37, 5, dtype=dtype, requires_grad=True)
+    y = Dropout(p)(x)
+    assert y.dtype == dtype
+    (grad,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    torch.testing.assert_close(grad * x, y)
+
+
+def test_a_seed_repeats_it_and_the_next_draw_differs() -> None:
+    x, dropout = torch.ones(100, 7), Dropout(0.3)
+    torch.manual_seed(5)
+    first, second = dropout(x), dropout(x)
+    torch.manual_seed(5)
+    assert torch.equal(dropout(x), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_none_and_all(p: float) -> None:
+    x = torch.randn(6, 3)
+    assert torch.equal(Dropout(p)(x), functional.dropout(x, p, training=True))
+
+
+def test_evaluation_changes_nothing() -> None:
+    x = torch.randn(6, 3)
+    assert Dropout(0.5).eval()(x) is x
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (), (1,)])
+def test_few_elements_or_none(shape: tuple[int, ...]) -> None:
+    assert Dropout(0.5)(torch.ones(shape)).shape == shape
+
+
+@pytest.mark.parametrize("p", [1e-9, 1 - 1e-9])
+def test_next_to_none_and_all_stays_finite(p: float) -> None:
+    assert Dropout(p)(torch.ones(1000)).isfinite().all()
+
+
+def test_in_place_is_torchs() -> None:
+    x = torch.ones(1000)
+    assert Dropout(0.5, inplace=True)(x) is x
+    assert 0 < int((x == 0).sum()) < 1000
+
+
+def test_p_out_of_range() -> None:
+    with pytest.raises(ValueError, match="dropout probability"):
+        Dropout(1.5)
+
+
+def test_compiled_without_breaks() -> None:
+    dropout = torch.compile(Dropout(0.5), fullgraph=True, backend="eager")
+    assert set(dropout(torch.ones(100)).unique().tolist()) == {0.0, 2.0}
