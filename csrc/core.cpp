@@ -32,7 +32,8 @@ constexpr int64_t kStreamBytes = 8 << 20;
 constexpr int64_t kCheckedRows = 1 << 16;
 constexpr int64_t kScratchBytes = 16 << 20;
 constexpr int64_t kMaxParts = 64;
-constexpr int64_t kRunPerCode = 256;     // edges per codeword that are summed at a time
+constexpr int64_t kRunPerChoice = 64;    // edges per codeword that are summed in float
+constexpr int64_t kSettleShare = 32;     // floats of a slab that are settled per edge
 
 enum Status { kFine = 0, kBadRowptr = 1, kBadSource = 2, kBadCode = 3, kNoMemory = 4 };
 
@@ -182,19 +183,25 @@ void stream(float* to, const float* from, int64_t count) {
 // Walks over the edges of targets in blocks, with the codes of their sources copied out.
 class Blocks {
  public:
-  Blocks(const Plan& plan, const Edges& edges, Problem& problem,
+  // Rows of sums are `stride` floats apart, of which those behind the plan's stay zero.
+  Blocks(const Plan& plan, const Edges& edges, Problem& problem, int64_t stride,
          int64_t most_edges = kBlockEdges)
-      : plan_(plan), edges_(edges), problem_(problem),
+      : plan_(plan), edges_(edges), problem_(problem), stride_(stride),
         most_edges_(static_cast<int>(std::min<int64_t>(most_edges, kBlockEdges))),
         codes_(static_cast<size_t>(kBlockEdges) * plan.lookups() * plan.code_bytes()),
         begin_(kBlockRows + 1),
-        sums_(static_cast<int64_t>(max_rows()) * plan.width()) {
+        sums_(max_rows(stride) * stride) {
     block_.codes = codes_.data();
     block_.stride = plan.lookups();
     block_.begin = begin_.data();
     block_.sums = sums_.data();
-    block_.width = plan.width();
+    block_.width = static_cast<int>(stride);
     block_.by_weight = nullptr;
+  }
+
+  static int64_t max_rows(int64_t stride) {
+    const int64_t rows = kBlockFloats / std::max<int64_t>(1, stride);
+    return std::max<int64_t>(1, std::min<int64_t>(rows, kBlockRows));
   }
 
   // Go through targets [from, to): visit(block, first target, first edge, whether the
@@ -208,7 +215,7 @@ class Blocks {
       const int64_t first = edges_.begin(target) + done;
       int rows = 0;
       begin_[0] = 0;
-      const int most = done ? 1 : max_rows();
+      const int most = done ? 1 : static_cast<int>(max_rows(stride_));
       while (rows < most && target + rows < to) {
         const int64_t end = edges_.begin(target + rows + 1) - first;
         if (end > most_edges_) break;
@@ -232,11 +239,6 @@ class Blocks {
   }
 
  private:
-  int max_rows() const {
-    const int64_t rows = kBlockFloats / std::max(1, plan_.width());
-    return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(rows, kBlockRows)));
-  }
-
   bool read(int64_t first, int count) {
     if (edges_.col32) return read_from(edges_.col32 + first, first, count);
     if (edges_.col64) return read_from(edges_.col64 + first, first, count);
@@ -296,6 +298,7 @@ class Blocks {
   const Plan& plan_;
   const Edges& edges_;
   Problem& problem_;
+  const int64_t stride_;
   const int most_edges_;
   std::vector<char> codes_;
   std::vector<int32_t> begin_;
@@ -336,49 +339,169 @@ float share(const Edges& edges, int64_t target) {
   return 1.0f / static_cast<float>(edges.begin(target + 1) - edges.begin(target));
 }
 
-void spmm(const Codes& codes, const Edges& edges, float* out, Problem& problem) {
-  const Plan plan(codes);
-  if (!sound(&plan, edges, problem)) return;
+int64_t task_count(const Edges& edges) { return edges.cost() / kTaskCost + 1; }
+
+// The targets of one of `count` shares of about the same cost.
+void targets_of(const Edges& edges, int64_t i, int64_t count, int64_t* from, int64_t* to) {
+  *from = edges.target_at(edges.cost() * i / count);
+  *to = i + 1 == count ? edges.targets : edges.target_at(edges.cost() * (i + 1) / count);
+}
+
+void add_codewords(const Plan& plan, float* table, const Block& block) {
+  for (const Unit& unit : plan.units())
+    chosen_kernels->forward[plan.code_bytes() - 1][lookups_index(unit.lookups)]
+                           [unit.vectors - 1][unit.shared]
+                           [block.weight != nullptr](unit, table, block);
+}
+
+// Divide the rows of a mean by their edges.
+void divide(const Edges& edges, const Block& block, int64_t target) {
+  for (int r = 0; edges.mean && r < block.rows; r++) {
+    if (edges.begin(target + r) == edges.begin(target + r + 1)) continue;
+    const float factor = share(edges, target + r);
+    float* row = block.sums + static_cast<int64_t>(r) * block.width;
+    for (int c = 0; c < block.width; c++) row[c] *= factor;
+  }
+}
+
+// Sum along the edges of all targets: make_write() gives each thread write(block, first
+// target), which is called with rows whose sums are complete.
+template <typename MakeWrite>
+void sum_targets(const Plan& plan, const Edges& edges, int64_t stride, Problem& problem,
+                 MakeWrite&& make_write) {
   const Floats table(plan.table_floats());
   plan.fill(table.data());
-  const int64_t channels = plan.channels();
-  const int64_t bytes = edges.targets * channels * static_cast<int64_t>(sizeof(float));
-  const bool streams = bytes >= kStreamBytes;
-  if (streams) advise(out, bytes);
-  const int64_t count = edges.cost() / kTaskCost + 1;
+  const int64_t count = task_count(edges);
   run_tasks(count, edges.threads, problem, [&] {
-    return [&, blocks = Blocks(plan, edges, problem)](int64_t i) mutable {
-      const int64_t from = edges.target_at(edges.cost() * i / count);
-      const int64_t to =
-          i + 1 == count ? edges.targets : edges.target_at(edges.cost() * (i + 1) / count);
+    return [&, write = make_write(), hub = std::vector<double>(stride),
+            blocks = Blocks(plan, edges, problem, stride)](int64_t i) mutable {
+      int64_t from, to;
+      targets_of(edges, i, count, &from, &to);
       blocks.walk(from, to, [&](Block& block, int64_t target, int64_t, bool starts, bool ends) {
         const int64_t floats = static_cast<int64_t>(block.rows) * block.width;
-        if (starts) std::memset(block.sums, 0, floats * sizeof(float));
-        for (const Unit& unit : plan.units())
-          chosen_kernels->forward[plan.code_bytes() - 1][lookups_index(unit.lookups)]
-                                 [unit.vectors - 1][unit.shared]
-                                 [block.weight != nullptr](unit, table.data(), block);
+        std::memset(block.sums, 0, floats * sizeof(float));
+        add_codewords(plan, table.data(), block);
+        if (!starts || !ends) {  // a target of several blocks, whose rounding adds up
+          for (int64_t c = 0; c < stride; c++) {
+            hub[c] = (starts ? 0.0 : hub[c]) + block.sums[c];
+            block.sums[c] = static_cast<float>(hub[c]);
+          }
+        }
         if (!ends) return;
-        for (int r = 0; edges.mean && r < block.rows; r++) {
-          if (block.begin[r] == block.begin[r + 1] && starts) continue;
-          const float factor = share(edges, target + r);
-          float* row = block.sums + static_cast<int64_t>(r) * block.width;
-          for (int c = 0; c < block.width; c++) row[c] *= factor;
-        }
-        float* to_rows = out + target * channels;
-        if (plan.dense() && streams) {
-          stream(to_rows, block.sums, floats);
-        } else if (plan.dense()) {
-          std::memcpy(to_rows, block.sums, floats * sizeof(float));
-        } else {
-          for (int r = 0; r < block.rows; r++)
-            plan.unpad(block.sums + static_cast<int64_t>(r) * block.width,
-                       to_rows + r * channels);
-        }
+        divide(edges, block, target);
+        write(block, target);
       });
 #if defined(__SSE2__)
       _mm_sfence();
 #endif
+    };
+  });
+}
+
+// Rows of a result of `channels` floats, written past the caches where it is large.
+class Result {
+ public:
+  Result(float* out, int64_t rows, int64_t channels)
+      : out_(out), channels_(channels), streams_(rows * channels * bytes_each >= kStreamBytes) {
+    if (streams_) advise(out, rows * channels * bytes_each);
+  }
+
+  // Copy `count` rows that are `stride` floats apart.
+  void write(int64_t row, const float* from, int64_t count, int64_t stride) const {
+    float* to = out_ + row * channels_;
+    const bool dense = stride == channels_;
+    const int64_t pieces = dense ? 1 : count;
+    const int64_t floats = dense ? count * channels_ : channels_;
+    for (int64_t i = 0; i < pieces; i++, to += floats, from += stride) {
+      if (streams_)
+        stream(to, from, floats);
+      else
+        std::memcpy(to, from, floats * sizeof(float));
+    }
+  }
+
+  float* row(int64_t row) const { return out_ + row * channels_; }
+
+ private:
+  static constexpr int64_t bytes_each = sizeof(float);
+  float* out_;
+  int64_t channels_;
+  bool streams_;
+};
+
+void spmm(const Codes& codes, const Edges& edges, float* out, Problem& problem) {
+  const Plan plan(codes);
+  if (!sound(&plan, edges, problem)) return;
+  const Result result(out, edges.targets, plan.channels());
+  sum_targets(plan, edges, plan.width(), problem, [&] {
+    return [&](const Block& block, int64_t target) {
+      if (plan.dense()) {
+        result.write(target, block.sums, block.rows, block.width);
+        return;
+      }
+      for (int r = 0; r < block.rows; r++)
+        plan.unpad(block.sums + static_cast<int64_t>(r) * block.width,
+                   result.row(target + r));
+    };
+  });
+}
+
+int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
+
+// A matrix [depth, columns] in panels, as a product reads it; columns that fill the last
+// panel are zeros.
+class Panels {
+ public:
+  Panels(int64_t depth, int64_t columns)
+      : depth_(depth), columns_(round_up(columns, kPanel)), data_(depth * columns_) {}
+
+  float& at(int64_t k, int64_t n) {
+    return data_.data()[n / kPanel * depth_ * kPanel + k * kPanel + n % kPanel];
+  }
+  int64_t columns() const { return columns_; }
+
+  // c [rows, columns()] = a [rows, depth] times this.
+  void multiply(const float* a, int64_t a_row, int64_t rows, float* c) const {
+    chosen_kernels->product({a, a_row, 1, data_.data(), kPanel, depth_ * kPanel, c, columns_,
+                             rows, depth_, columns_, false});
+  }
+
+ private:
+  int64_t depth_, columns_;
+  Floats data_;
+};
+
+// The map of a layer, [height, channels], its columns where sums have theirs.
+struct Map {
+  const float* matrix;
+  int64_t height;
+
+  template <typename Visit>
+  void visit(const Plan& plan, Visit&& visit) const {
+    const Floats padded(plan.width());
+    for (int64_t h = 0; h < height; h++) {
+      plan.pad(matrix + h * plan.channels(), 1.0f, padded.data());
+      for (int64_t column = 0; column < plan.width(); column++)
+        visit(h, column, padded.data()[column]);
+    }
+  }
+};
+
+// out [targets, height] = the sums times the map, a block at a time: they are never all
+// there.
+void linear(const Codes& codes, const Edges& edges, const Map& map, float* out,
+            Problem& problem) {
+  const Plan plan(codes);
+  if (!sound(&plan, edges, problem)) return;
+  Panels panels(plan.width(), map.height);
+  map.visit(plan, [&](int64_t h, int64_t column, float x) { panels.at(column, h) = x; });
+  const Result result(out, edges.targets, map.height);
+  sum_targets(plan, edges, plan.width(), problem, [&] {
+    const int64_t rows = Blocks::max_rows(plan.width());
+    return [&, mapped = Floats(rows * panels.columns())](const Block& block,
+                                                         int64_t target) {
+      panels.multiply(block.sums, block.width, block.rows, mapped.data());
+      result.write(target, mapped.data(), block.rows, panels.columns());
     };
   });
 }
@@ -390,64 +513,127 @@ void load_gradient(const Plan& plan, const Edges& edges, const float* grad,
              block.sums + static_cast<int64_t>(r) * block.width);
 }
 
-void grad_codebooks(const Codes& codes, const Edges& edges, const float* grad, float* out,
-                    Problem& problem) {
-  const Plan plan(codes);
-  // Edges are cut into parts, each with a table of its own, and large tables between
-  // units: what is added to what never depends on the number of threads.
-  const int64_t table_bytes = plan.table_floats() * static_cast<int64_t>(sizeof(float));
-  const int64_t parts =
-      std::max<int64_t>(1, std::min({kMaxParts, kScratchBytes / (2 * table_bytes),
-                                     edges.cost() / kTaskCost + 1}));
-  const int64_t units = static_cast<int64_t>(plan.units().size());
-  const int64_t shares = parts >= 8 ? 1 : std::min<int64_t>(units, 8);
-  // Each has two of them: what few edges add to is then added to the other, since a sum
-  // of few terms at a time loses less to rounding.
-  const Floats tables(2 * parts * plan.table_floats());
-  const int64_t run = plan.fewest_rows() * kRunPerCode;
+// Edges are cut into parts, each with tables of its own, and where tables are large
+// between units: what is added to what never depends on the number of threads.
+struct Cut {
+  int64_t parts;
+  int64_t shares;  // of the units, of each part
+
+  // With tables of floats and of doubles, and further bytes for each part.
+  Cut(const Plan& plan, const Edges& edges, int64_t further) {
+    const int64_t each = sizeof(float) + sizeof(double);
+    const int64_t bytes = plan.table_floats() * each + further;
+    parts = std::max<int64_t>(
+        1, std::min({kMaxParts, kScratchBytes / bytes, task_count(edges)}));
+    const int64_t units = static_cast<int64_t>(plan.units().size());
+    shares = parts >= 8 ? 1 : std::min<int64_t>(units, 8);
+  }
+};
+
+// Add the gradient of a loss by sums to the codewords they are of: make_load(part, whether
+// it is the first share of it) gives load(block, first target), which puts that gradient
+// in the place of sums.
+template <typename MakeLoad>
+void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t stride,
+             float* out, Problem& problem, MakeLoad&& make_load) {
+  const int64_t parts = cut.parts, shares = cut.shares, floats = plan.table_floats();
+  const std::vector<Unit>& all = plan.units();
+  const int64_t units = static_cast<int64_t>(all.size());
+  // A codeword may add up as many terms as there are edges: few in float, their sums in
+  // double.
+  const Floats fresh_tables(parts * floats);
+  std::vector<double> tables(parts * floats);
+  std::vector<int64_t> runs(units);
+  for (int64_t u = 0; u < units; u++)
+    runs[u] = std::max(kRunPerChoice * plan.fewest_choices(all[u]),
+                       (plan.slab_end(u) - all[u].slab) / kSettleShare);
+  const int64_t shortest = *std::min_element(runs.begin(), runs.end());
   run_tasks(parts * shares, edges.threads, problem, [&] {
-    return [&, blocks = Blocks(plan, edges, problem, run)](int64_t i) mutable {
+    return [&, pending = std::vector<int64_t>(units),
+            blocks = Blocks(plan, edges, problem, stride, shortest)](int64_t i) mutable {
       const int64_t part = i / shares;
       const int64_t first = units * (i % shares) / shares;
       const int64_t last = units * (i % shares + 1) / shares;
-      float* table = tables.data() + 2 * part * plan.table_floats();
-      float* fresh = table + plan.table_floats();
-      const int64_t begin = plan.units()[first].slab;
-      const int64_t end = last == units ? plan.table_floats() : plan.units()[last].slab;
-      const auto settle = [&] {
-        for (int64_t i = begin; i < end; i++) {
-          table[i] += fresh[i];
-          fresh[i] = 0;
+      float* fresh = fresh_tables.data() + part * floats;
+      double* table = tables.data() + part * floats;
+      const auto settle = [&](int64_t u) {
+        for (int64_t at = all[u].slab; at < plan.slab_end(u); at++) {
+          table[at] += fresh[at];
+          fresh[at] = 0;
         }
+        pending[u] = 0;
       };
-      int64_t pending = 0;
-      const int64_t from = edges.target_at(edges.cost() * part / parts);
-      const int64_t to = part + 1 == parts
-                             ? edges.targets
-                             : edges.target_at(edges.cost() * (part + 1) / parts);
+      auto load = make_load(part, i % shares == 0);
+      int64_t from, to;
+      targets_of(edges, part, parts, &from, &to);
       blocks.walk(from, to, [&](Block& block, int64_t target, int64_t, bool, bool) {
-        load_gradient(plan, edges, grad, block, target);
+        load(block, target);
         for (int64_t u = first; u < last; u++) {
-          const Unit& unit = plan.units()[u];
+          const Unit& unit = all[u];
           chosen_kernels->by_codewords[plan.code_bytes() - 1][lookups_index(unit.lookups)]
                                       [unit.vectors - 1][unit.shared]
                                       [block.weight != nullptr](unit, fresh, block);
+          pending[u] += block.begin[block.rows];
+          if (pending[u] >= runs[u]) settle(u);
         }
-        pending += block.begin[block.rows];
-        if (pending < run) return;
-        settle();
-        pending = 0;
       });
-      settle();
+      for (int64_t u = first; u < last; u++) settle(u);
     };
   });
   if (problem.status != kFine) return;
-  std::memset(out, 0, codes.rows * codes.width * sizeof(float));
-  for (int64_t part = 1; part < parts; part++) {
-    const float* table = tables.data() + 2 * part * plan.table_floats();
-    for (int64_t i = 0; i < plan.table_floats(); i++) tables.data()[i] += table[i];
-  }
+  for (int64_t part = 1; part < parts; part++)
+    for (int64_t i = 0; i < floats; i++) tables[i] += tables[part * floats + i];
   plan.collect(tables.data(), out);
+}
+
+void grad_codebooks(const Codes& codes, const Edges& edges, const float* grad, float* out,
+                    Problem& problem) {
+  const Plan plan(codes);
+  const Cut cut(plan, edges, 0);
+  scatter(plan, edges, cut, plan.width(), out, problem, [&](int64_t, bool) {
+    return [&](const Block& block, int64_t target) {
+      load_gradient(plan, edges, grad, block, target);
+    };
+  });
+}
+
+// The gradients by codebooks and by the map, from that by the mapped sums, which are
+// summed again for it, a block at a time.
+void grad_linear(const Codes& codes, const Edges& edges, const Map& map, const float* grad,
+                 float* out, float* by_map, Problem& problem) {
+  const Plan plan(codes);
+  const Floats table(plan.table_floats());
+  plan.fill(table.data());
+  Panels panels(map.height, plan.width());
+  map.visit(plan, [&](int64_t h, int64_t column, float x) { panels.at(h, column) = x; });
+  const int64_t stride = panels.columns(), map_floats = map.height * stride;
+  const Cut cut(plan, edges, map_floats * static_cast<int64_t>(sizeof(float)));
+  const Floats by_maps(cut.parts * map_floats);
+  scatter(plan, edges, cut, stride, out, problem, [&](int64_t part, bool first) {
+    return [&, part, first, sums = Floats(Blocks::max_rows(stride) * stride)](
+               Block& block, int64_t target) {
+      const float* rows = grad + target * map.height;
+      float* by_sums = block.sums;
+      if (first) {
+        block.sums = sums.data();
+        std::memset(block.sums, 0, static_cast<int64_t>(block.rows) * stride * sizeof(float));
+        add_codewords(plan, table.data(), block);
+        divide(edges, block, target);
+        chosen_kernels->product({rows, 1, map.height, block.sums, stride, kPanel,
+                                 by_maps.data() + part * map_floats, stride, map.height,
+                                 block.rows, stride, true});
+        block.sums = by_sums;
+      }
+      panels.multiply(rows, map.height, block.rows, by_sums);
+      divide(edges, block, target);
+    };
+  });
+  if (problem.status != kFine) return;
+  for (int64_t part = 1; part < cut.parts; part++)
+    for (int64_t i = 0; i < map_floats; i++)
+      by_maps.data()[i] += by_maps.data()[part * map_floats + i];
+  for (int64_t h = 0; h < map.height; h++)
+    plan.unpad(by_maps.data() + h * stride, by_map + h * plan.channels());
 }
 
 void grad_weight(const Codes& codes, const Edges& edges, const float* grad, float* out,
@@ -456,12 +642,11 @@ void grad_weight(const Codes& codes, const Edges& edges, const float* grad, floa
   const Floats table(plan.table_floats());
   plan.fill(table.data());
   std::memset(out, 0, edges.edges * sizeof(float));
-  const int64_t count = edges.cost() / kTaskCost + 1;
+  const int64_t count = task_count(edges);
   run_tasks(count, edges.threads, problem, [&] {
-    return [&, blocks = Blocks(plan, edges, problem)](int64_t i) mutable {
-      const int64_t from = edges.target_at(edges.cost() * i / count);
-      const int64_t to =
-          i + 1 == count ? edges.targets : edges.target_at(edges.cost() * (i + 1) / count);
+    return [&, blocks = Blocks(plan, edges, problem, plan.width())](int64_t i) mutable {
+      int64_t from, to;
+      targets_of(edges, i, count, &from, &to);
       blocks.walk(from, to, [&](Block& block, int64_t target, int64_t edge, bool, bool) {
         load_gradient(plan, edges, grad, block, target);
         block.by_weight = out + edge;
@@ -487,12 +672,11 @@ void neighbor_sum(const Edges& edges, const float* x, int64_t nodes, int64_t cha
   if (bytes >= kStreamBytes) advise(out, bytes);
   const Rows rows{edges.rowptr64, edges.rowptr32, edges.col64, edges.col32, edges.weight,
                   x,              channels,       out,         edges.edges};
-  const int64_t count = edges.cost() / kTaskCost + 1;
+  const int64_t count = task_count(edges);
   run_tasks(count, edges.threads, problem, [&] {
     return [&](int64_t i) {
-      const int64_t from = edges.target_at(edges.cost() * i / count);
-      const int64_t to =
-          i + 1 == count ? edges.targets : edges.target_at(edges.cost() * (i + 1) / count);
+      int64_t from, to;
+      targets_of(edges, i, count, &from, &to);
       chosen_kernels->rows(rows, from, to);
     };
   });
@@ -528,6 +712,24 @@ KDGRAPH_EXPORT int kdgraph_spmm(const Codes* codes, const Edges* edges, float* o
                                 int64_t* detail) {
   return kdgraph::guarded(detail, [&](kdgraph::Problem& problem) {
     kdgraph::spmm(*codes, *edges, out, problem);
+  });
+}
+
+KDGRAPH_EXPORT int kdgraph_linear(const Codes* codes, const Edges* edges,
+                                  const float* matrix, int64_t height, float* out,
+                                  int64_t* detail) {
+  return kdgraph::guarded(detail, [&](kdgraph::Problem& problem) {
+    kdgraph::linear(*codes, *edges, {matrix, height}, out, problem);
+  });
+}
+
+KDGRAPH_EXPORT int kdgraph_grad_linear(const Codes* codes, const Edges* edges,
+                                       const float* matrix, int64_t height,
+                                       const float* grad, float* by_codebooks,
+                                       float* by_matrix, int64_t* detail) {
+  return kdgraph::guarded(detail, [&](kdgraph::Problem& problem) {
+    kdgraph::grad_linear(*codes, *edges, {matrix, height}, grad, by_codebooks, by_matrix,
+                         problem);
   });
 }
 

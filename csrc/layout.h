@@ -51,6 +51,23 @@ struct Rows {
 };
 using RowsKernel = void (*)(const Rows&, int64_t begin, int64_t end);
 
+constexpr int kPanel = 32;  // columns of a panel of a product
+
+// A product of matrices that lie in a core's own cache:
+// c[m, n] (+)= sum over k of a[m * a_row + k * a_step] * b[k, n], with b in panels of
+// kPanel columns and as many columns as fill them.
+struct Product {
+  const float* a;
+  int64_t a_row, a_step;
+  const float* b;
+  int64_t b_row, b_panel;  // from row to row of a panel, and from panel to panel
+  float* c;
+  int64_t c_row;
+  int64_t rows, depth, columns;
+  bool add;
+};
+using ProductKernel = void (*)(const Product&);
+
 // The kernels of one instruction set.
 struct Kernels {
   // Indexed by whether codes are of 16 bits, by lookups (1, 2, 4), vectors - 1, shared
@@ -59,6 +76,7 @@ struct Kernels {
   UnitKernel by_codewords[2][3][kMaxVectors][2][2];
   UnitKernel by_weights[2][3][kMaxVectors][2];
   RowsKernel rows;
+  ProductKernel product;
 };
 
 const Kernels* portable_kernels();

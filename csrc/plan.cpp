@@ -45,10 +45,16 @@ int64_t Plan::channels() const {
   return codes_.width * (codes_.concat ? codes_.positions : 1);
 }
 
-int64_t Plan::fewest_rows() const {
-  int64_t fewest = lookups_[0].rows;
-  for (const Lookup& lookup : lookups_) fewest = std::min(fewest, lookup.rows);
+int64_t Plan::fewest_choices(const Unit& unit) const {
+  int64_t fewest = lookups_[unit.first].choices;
+  for (int g = 1; g < unit.lookups; g++)
+    fewest = std::min(fewest, lookups_[unit.first + g].choices);
   return fewest;
+}
+
+int64_t Plan::slab_end(int64_t unit) const {
+  const bool last = unit + 1 == static_cast<int64_t>(units_.size());
+  return last ? table_floats_ : units_[unit + 1].slab;
 }
 
 // Packed positions that share a byte are looked up at once, by the byte itself: two codes
@@ -74,6 +80,8 @@ void Plan::merge_positions() {
         lookup.count++;
       lookup.rows = 256;
     }
+    lookup.choices = 1;
+    for (int part = 0; part < lookup.count; part++) lookup.choices *= codes_.sizes[j + part];
     lookup.width = codes_.width * (codes_.concat ? lookup.count : 1);
     j += lookup.count;
     lookups_.push_back(lookup);
@@ -176,10 +184,12 @@ void Plan::fill(float* table) const {
   });
 }
 
-void Plan::collect(const float* table, float* codebooks) const {
+void Plan::collect(const double* table, float* codebooks) const {
+  std::vector<double> sums(codes_.rows * codes_.width);
   visit([&](int64_t at, int64_t word, int64_t floats) {
-    for (int64_t i = 0; i < floats; i++) codebooks[word + i] += table[at + i];
+    for (int64_t i = 0; i < floats; i++) sums[word + i] += table[at + i];
   });
+  std::copy(sums.begin(), sums.end(), codebooks);
 }
 
 int64_t Plan::code_at(const uint8_t* row, int position) const {

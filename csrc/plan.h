@@ -47,14 +47,14 @@ class Plan {
   int width() const { return padded_width_; }          // floats of a row of sums
   int64_t channels() const;                            // C
   bool dense() const { return padded_width_ == channels(); }
-  int64_t fewest_rows() const;                         // of a table that is looked up
   int64_t table_floats() const { return table_floats_; }
   const std::vector<Unit>& units() const { return units_; }
-
+  int64_t slab_end(int64_t unit) const;                // where its slab ends in the table
+  int64_t fewest_choices(const Unit& unit) const;      // that a lookup of it has
 
   // Copy codebooks into the slabs of a table, or add slabs up into codebooks.
   void fill(float* table) const;
-  void collect(const float* table, float* codebooks) const;
+  void collect(const double* table, float* codebooks) const;
 
   // Bytes of a row of codes that is looked up as it is; 0 where it has to be extracted.
   int copied_bytes() const { return copied_ ? lookups() * code_bytes() : 0; }
@@ -74,6 +74,7 @@ class Plan {
     int first_position;   // positions [first, first + count) are read at once
     int count;
     int64_t rows;         // entries of its table
+    int64_t choices;      // entries that codes can choose
     int64_t width;        // floats of an entry
     int column;           // where the entry lands in a padded row of sums
   };

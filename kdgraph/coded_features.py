@@ -1,13 +1,21 @@
 """CodedFeatures: node vectors that layers read as codes."""
 
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor
 
 from kdgraph.composers import Composer, LinearForm
 from kdgraph.fold_cost import fold_pays
-from kdgraph.ops import Codebooks, Csr, Echo, Selection, coded_gather, coded_spmm
+from kdgraph.ops import (
+    Codebooks,
+    Csr,
+    Echo,
+    Selection,
+    coded_gather,
+    coded_linear,
+    coded_spmm,
+)
 
 
 class CodedFeatures:
@@ -168,9 +176,11 @@ class CodedFeatures:
         targets = self.num_nodes if csr is None else csr.num_targets
         if fold_pays(form, edges, targets):
             sums = self._heard(csr, self._sum(csr, form.folded(), "sum"), form.matrix)
+        elif form.matrix is not None and not self._is_heard:
+            sums = self._mapped(csr, form, form.matrix)
         else:
-            compose = "sum" if form.additive else "concat"
-            sums = self._heard(csr, self._sum(csr, form.codebooks, compose), None)
+            sums = self._sum(csr, form.codebooks, _compose(form))
+            sums = self._heard(csr, sums, None)
             if form.matrix is not None:
                 sums = sums @ form.matrix.t()
         if form.bias is None:
@@ -187,9 +197,23 @@ class CodedFeatures:
             rows, col, csr.weight, self._codes, codebooks, compose=compose
         )
 
+    def _mapped(self, csr: Csr | None, form: LinearForm, matrix: Tensor) -> Tensor:
+        """Sums that are mapped while they are made."""
+        edges: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+        if csr is not None:
+            edges = csr.pattern.rowptr, csr.pattern.col, csr.weight
+        return coded_linear(
+            *edges, self._codes, form.codebooks, matrix, compose=_compose(form)
+        )
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether gradients also go to what chose the codes."""
+        return self._echo is not None and torch.is_grad_enabled()
+
     def _heard(self, csr: Csr | None, sums: Tensor, matrix: Tensor | None) -> Tensor:
         """Sums whose gradient also goes to what chose the codes."""
-        if self._echo is None or not torch.is_grad_enabled():
+        if self._echo is None or not self._is_heard:
             return sums
         back = (None, None, None) if csr is None else csr.transposed()
         heard: Tensor = Echo.apply(sums, self._echo, matrix, *back)  # type: ignore[no-untyped-call]
@@ -220,6 +244,10 @@ class CodedFeatures:
     def __getitem__(self, index: object) -> NoReturn:
         """Refuse to be taken for a tensor or a pair."""
         _refuse("an index")
+
+
+def _compose(form: LinearForm) -> Literal["sum", "concat"]:
+    return "sum" if form.additive else "concat"
 
 
 def _refuse(what: str) -> NoReturn:

@@ -2,7 +2,13 @@
 
 from kdgraph.ops.backend import backend
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.coded import HasPackedCodes, PackedCodes, coded_gather, coded_spmm
+from kdgraph.ops.coded import (
+    HasPackedCodes,
+    PackedCodes,
+    coded_gather,
+    coded_linear,
+    coded_spmm,
+)
 from kdgraph.ops.csr import Csr
 from kdgraph.ops.echo import Echo
 from kdgraph.ops.lookup import lookup, lookup_sum
@@ -56,6 +62,7 @@ __all__ = [
     "backend",
     "code_bits",
     "coded_gather",
+    "coded_linear",
     "coded_spmm",
     "inverse_order",
     "lookup",

@@ -4,7 +4,7 @@ import logging
 import os
 from functools import cache
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -65,6 +65,40 @@ class Implementation(Protocol):
 
     def neighbor_sum(self, edges: Edges, x: Tensor, *, check: bool) -> Tensor:
         """Weighted sums of float rows along edges."""
+
+
+@runtime_checkable
+class Fused(Protocol):
+    """An implementation that maps sums while they are made, for some tensors.
+
+    The others do it by :mod:`kdgraph.ops.unfused`.
+    """
+
+    def fuses(self, codebooks: Tensor, matrix: Tensor) -> bool:
+        """Whether it does for these."""
+
+    def linear(
+        self,
+        edges: Edges,
+        codes: Tensor,
+        codebooks: Tensor,
+        matrix: Tensor,
+        layout: Layout,
+        *,
+        check: bool,
+    ) -> Tensor:
+        """Sums of vectors along edges, times the transposed matrix."""
+
+    def grad_linear(
+        self,
+        grad: Tensor,
+        edges: Edges,
+        codes: Tensor,
+        codebooks: Tensor,
+        matrix: Tensor,
+        layout: Layout,
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients by the codebooks and the matrix."""
 
 
 def backend(device: str | torch.device = "cpu") -> str:

@@ -153,19 +153,8 @@ def coded_spmm(
     rows = _rows(codes, codebooks, compose, "coded_spmm")
     if reduce not in ("sum", "mean"):
         raise ValueError(f"coded_spmm expects reduce 'sum' or 'mean', got {reduce!r}")
-    check_index(rowptr, "rowptr", "coded_spmm")
-    check_index(col, "col", "coded_spmm")
-    if rowptr.numel() == 0:
-        raise ValueError(
-            "coded_spmm expects rowptr [M + 1] with at least its first entry, 0, got "
-            "an empty one"
-        )
-    if weight is not None:
-        weight = check_weight(weight, col, "coded_spmm")
     sums: Tensor = library.spmm(
-        rowptr.contiguous(),
-        col.contiguous(),
-        weight,
+        *_edges(rowptr, col, weight, "coded_spmm"),
         rows.codes,
         rows.codebooks,
         rows.sizes,
@@ -175,6 +164,111 @@ def coded_spmm(
         check,
     )
     return sums
+
+
+def coded_linear(
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor | HasPackedCodes,
+    codebooks: Tensor | Codebooks,
+    matrix: Tensor,
+    *,
+    compose: Compose = "concat",
+    check: bool = True,
+) -> Tensor:
+    r"""Map the sums of each node's neighbours, while they are made.
+
+    .. math:: y_v = W \sum_{u \in N(v)} w_{vu} x_u
+
+    :func:`coded_spmm` and the product with a matrix behind it, in one pass: a block of
+    sums is mapped where it is made, in the cache, and the backward pass makes it again.
+    Neither the sums nor their gradient are ever there for all targets. Where the matrix
+    has no room beside a block, in other types than ``float32``, and outside the
+    compiled core it is one after the other. Differentiable by all but the codes; for
+    weights the sums are kept.
+
+    Args:
+        rowptr: See :func:`coded_spmm`; ``None``, as ``col``, for the vectors of the
+            nodes themselves.
+        col: See :func:`coded_spmm`.
+        weight: See :func:`coded_spmm`.
+        codes: See :func:`coded_gather`.
+        codebooks: See :func:`coded_gather`.
+        matrix: W, ``[H, C]``.
+        compose: See :func:`coded_gather`. (default: ``"concat"``)
+        check: See :func:`coded_spmm`. (default: ``True``)
+
+    Returns:
+        ``[M, H]`` of the codebooks' type.
+
+    Raises:
+        TypeError: Tensors of another type.
+        ValueError: Shapes that do not fit together, or row pointers that are none.
+        IndexError: A source or a code out of range.
+
+    Example:
+        >>> rowptr, col = torch.tensor([0, 2, 2]), torch.tensor([0, 1])
+        >>> codes = torch.tensor([[0, 1], [1, 1]], dtype=torch.uint8)
+        >>> books = torch.tensor([[[1.0], [2.0]], [[10.0], [20.0]]])
+        >>> coded_linear(rowptr, col, None, codes, books, torch.tensor([[1.0, 2.0]]))
+        tensor([[83.],
+                [ 0.]])
+    """
+    rows = _rows(codes, codebooks, compose, "coded_linear")
+    width = rows.codebooks.size(1) * (len(rows.sizes) if compose == "concat" else 1)
+    if not isinstance(matrix, Tensor) or not matrix.is_floating_point():
+        kind = matrix.dtype if isinstance(matrix, Tensor) else type(matrix).__name__
+        raise TypeError(
+            f"coded_linear expects a matrix of a floating-point type, got {kind}"
+        )
+    if matrix.dim() != 2 or matrix.size(1) != width:
+        raise ValueError(
+            f"coded_linear expects a matrix [H, {width}] for vectors of {width}, got "
+            f"shape {list(matrix.shape)}"
+        )
+    if (rowptr is None) != (col is None) or (col is None and weight is not None):
+        raise ValueError(
+            "coded_linear expects rowptr and col, or neither of them and no weight"
+        )
+    matrix = matrix.to(rows.codebooks.dtype)
+    edges: tuple[Tensor | None, Tensor | None, Tensor | None]
+    if rowptr is None or col is None:
+        edges = None, None, None
+    elif weight is not None and weight.requires_grad and torch.is_grad_enabled():
+        sums = coded_spmm(
+            rowptr, col, weight, codes, codebooks, compose=compose, check=check
+        )
+        return sums @ matrix.t()
+    else:
+        edges = _edges(rowptr, col, weight, "coded_linear")
+    mapped: Tensor = library.linear(
+        *edges,
+        rows.codes,
+        rows.codebooks,
+        matrix.contiguous(),
+        rows.sizes,
+        rows.packed,
+        compose == "concat",
+        check,
+    )
+    return mapped
+
+
+def _edges(
+    rowptr: Tensor, col: Tensor, weight: Tensor | None, owner: str
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Edges that were looked at as far as shapes and types go, in one piece."""
+    check_index(rowptr, "rowptr", owner)
+    check_index(col, "col", owner)
+    if rowptr.numel() == 0:
+        raise ValueError(
+            f"{owner} expects rowptr [M + 1] with at least its first entry, 0, got an "
+            "empty one"
+        )
+    if weight is not None:
+        weight = check_weight(weight, col, owner)
+    return rowptr.contiguous(), col.contiguous(), weight
 
 
 class _Rows(NamedTuple):

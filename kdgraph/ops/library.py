@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from kdgraph.ops.backend import implementation
+from kdgraph.ops import unfused
+from kdgraph.ops.backend import Fused, implementation
 from kdgraph.ops.edges import Edges
 from kdgraph.ops.layout import Layout
 
@@ -24,14 +25,14 @@ class _Operation:
     imports on the first call: a second and more.
     """
 
-    def __init__(self, name: str, function: Callable[..., Tensor]) -> None:
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = f"kdgraph::{name}"
         schema = torch.library.infer_schema(function, mutates_args=())
         torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.call = getattr(torch.ops.kdgraph, name).default
 
-    def fake(self, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    def fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Take a function as what tells shape and type without computing."""
         torch.library.register_fake(self.name, function)
         return function
@@ -40,7 +41,7 @@ class _Operation:
         return self.call(*arguments)
 
 
-def _operation(name: str) -> Callable[[Callable[..., Tensor]], _Operation]:
+def _operation(name: str) -> Callable[[Callable[..., Any]], _Operation]:
     return lambda function: _Operation(name, function)
 
 
@@ -101,6 +102,51 @@ def grad_codebooks(
         grad.contiguous(), edges, codes, layout, width=codebooks.size(1)
     )
     return found.to(codebooks.dtype)
+
+
+@_operation("coded_linear")
+def linear(
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    check: bool,
+) -> Tensor:
+    """Map the sums of vectors along edges; see :func:`kdgraph.ops.coded_linear`."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    edges, run = Edges(rowptr, col, weight), implementation(codebooks)
+    given = edges, codes, codebooks, matrix, layout
+    if isinstance(run, Fused) and run.fuses(codebooks, matrix):
+        return run.linear(*given, check=check)
+    return unfused.linear(run, *given, check=check)
+
+
+@_operation("coded_grad_linear")
+def grad_linear(
+    grad: Tensor,
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+) -> tuple[Tensor, Tensor]:
+    """The gradients by the codebooks and by the matrix."""
+    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
+    edges, run = Edges(rowptr, col, weight), implementation(codebooks)
+    given = grad.contiguous(), edges, codes, codebooks, matrix, layout
+    if isinstance(run, Fused) and run.fuses(codebooks, matrix):
+        return run.grad_linear(*given)
+    by_codebooks, by_matrix = unfused.grad_linear(run, *given)
+    return by_codebooks.to(codebooks.dtype), by_matrix.to(matrix.dtype)
 
 
 @_operation("coded_grad_weight")
@@ -173,6 +219,35 @@ def _(
 ) -> Tensor:
     width = _width(codebooks, sizes, concat=concat)
     return codebooks.new_empty(rowptr.size(0) - 1, width)
+
+
+@linear.fake
+def _(
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    *_layout: object,
+) -> Tensor:
+    one = codes if col is None else col
+    targets = one.size(0) if rowptr is None else rowptr.size(0) - 1
+    return codebooks.new_empty(targets, matrix.size(0))
+
+
+@grad_linear.fake
+def _(
+    grad: Tensor,
+    rowptr: Tensor | None,
+    col: Tensor | None,
+    weight: Tensor | None,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    *_layout: object,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(codebooks), torch.empty_like(matrix)
 
 
 @grad_codebooks.fake
@@ -259,10 +334,29 @@ def _spmm_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return None, None, by_weight, None, by_codebooks, None, None, None, None, None
 
 
+def _keep_linear(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, sizes, packed, concat, _ = inputs
+    ctx.save_for_backward(*tensors)
+    ctx.layout = sizes, packed, concat
+
+
+def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    if ctx.needs_input_grad[2]:
+        raise RuntimeError(
+            "the operation coded_linear has no gradient by the weights of edges; call "
+            "kdgraph.ops.coded_linear, which then keeps the sums"
+        )
+    found = grad_linear(grad, *ctx.saved_tensors, *ctx.layout)
+    return None, None, None, None, *found, None, None, None, None
+
+
 torch.library.register_autograd(
     gather.name, _gather_backward, setup_context=_keep_gather
 )
 torch.library.register_autograd(spmm.name, _spmm_backward, setup_context=_keep_spmm)
+torch.library.register_autograd(
+    linear.name, _linear_backward, setup_context=_keep_linear
+)
 torch.library.register_autograd(
     neighbor_sum.name, _neighbor_sum_backward, setup_context=_keep_neighbor_sum
 )
@@ -270,4 +364,5 @@ for _device in AUTOCAST_DEVICES:
     # Sums over thousands of neighbours want float32, and codebooks are small.
     torch.library.register_autocast(gather.name, _device, torch.float32)
     torch.library.register_autocast(spmm.name, _device, torch.float32)
+    torch.library.register_autocast(linear.name, _device, torch.float32)
     torch.library.register_autocast(neighbor_sum.name, _device, torch.float32)

@@ -34,6 +34,9 @@ VARIABLE = "KDGRAPH_ISA"
 _BLOCK_ELEMENTS = 1 << 22
 """Sums that exist in two types at once, where codebooks are in half precision."""
 
+_MAPPED_BYTES = 1 << 18
+"""Bytes of a map that has room in a core's own cache beside a block of sums."""
+
 _BAD_ROWPTR, _BAD_SOURCE, _BAD_CODE = 1, 2, 3
 
 
@@ -144,6 +147,58 @@ def grad_codebooks(
     return found
 
 
+def fuses(codebooks: Tensor, matrix: Tensor) -> bool:
+    """Whether sums are mapped while they are in a core's own cache.
+
+    They are where the matrix has room there too, in float32; and the portable loops are
+    no match for torch's product.
+    """
+    own = codebooks.dtype == matrix.dtype == torch.float32
+    small = matrix.numel() * matrix.element_size() <= _MAPPED_BYTES
+    return own and small and instruction_set() != "portable"
+
+
+def linear(
+    edges: Edges,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    layout: Layout,
+    *,
+    check: bool,
+) -> Tensor:
+    """Sums ``[M, H]``, mapped by the matrix ``[H, C]`` block by block."""
+    codes = _narrow(codes, layout, check=check)
+    books, matrix = _floats(codebooks), _floats(matrix)
+    given = _Given(codes, layout, books, books.size(1))
+    nodes = codes.size(0)
+    out = books.new_empty(edges.targets(nodes), matrix.size(0))
+    if not out.numel() or not edges.count(nodes):
+        return _without_edges(out, edges, nodes, check=check)
+    given.call(_core().kdgraph_linear, edges, matrix, matrix.size(0), out, check=check)
+    return out
+
+
+def grad_linear(
+    grad: Tensor,
+    edges: Edges,
+    codes: Tensor,
+    codebooks: Tensor,
+    matrix: Tensor,
+    layout: Layout,
+) -> tuple[Tensor, Tensor]:
+    """Gradients by codebooks ``[R, S]`` and matrix, from that by the mapped sums."""
+    codes = _narrow(codes, layout, check=False)
+    books, matrix, grad = _floats(codebooks), _floats(matrix), _floats(grad)
+    given = _Given(codes, layout, books, books.size(1))
+    by_books, by_matrix = torch.zeros_like(books), torch.zeros_like(matrix)
+    if grad.numel() and edges.count(codes.size(0)):
+        height, found = matrix.size(0), (by_books, by_matrix)
+        run = _core().kdgraph_grad_linear
+        given.call(run, edges, matrix, height, grad, *found)
+    return by_books, by_matrix
+
+
 def grad_weight(
     grad: Tensor, edges: Edges, codes: Tensor, codebooks: Tensor, layout: Layout
 ) -> Tensor:
@@ -216,14 +271,14 @@ class _Given:
         self,
         operation: Callable[..., int],
         edges: Edges,
-        *numbers: Tensor,
+        *numbers: Tensor | int,
         check: bool = False,
     ) -> None:
-        """Run an operation over some edges, on tensors of numbers in and out."""
+        """Run an operation over some edges, on numbers and tensors of them."""
         targets = edges.targets(self.nodes)
         given, keep = _edges(edges, targets, self.nodes, check=check)
         detail = (ctypes.c_int64 * 3)()
-        pointers = [tensor.data_ptr() for tensor in numbers]
+        pointers = [x.data_ptr() if isinstance(x, Tensor) else x for x in numbers]
         status = operation(
             ctypes.byref(self.codes), ctypes.byref(given), *pointers, detail
         )
@@ -338,6 +393,8 @@ def _core() -> ctypes.CDLL:
     core.kdgraph_chosen.restype = ctypes.c_char_p
     core.kdgraph_spmm.argtypes = [pointer] * 4
     core.kdgraph_grad_codebooks.argtypes = [pointer] * 5
+    core.kdgraph_linear.argtypes = [*[pointer] * 3, size, *[pointer] * 2]
+    core.kdgraph_grad_linear.argtypes = [*[pointer] * 3, size, *[pointer] * 4]
     core.kdgraph_grad_weight.argtypes = [pointer] * 5
     core.kdgraph_neighbor_sum.argtypes = [
         pointer,
