@@ -76,13 +76,8 @@ class CodedLayer(Rival):
 
     @classmethod
     @override
-    def temporary(cls, setting: Setting) -> int:
-        return output_bytes(setting)
-
-    @classmethod
-    @override
     def work(cls, setting: Setting) -> Work:
-        return with_linear(aggregation(setting, setting.num_codebooks), setting)
+        return _mapped_in_the_cache(setting)
 
 
 class _Trained(Rival):
@@ -151,15 +146,14 @@ class CodedLayerTrained(_Trained):
 
     @classmethod
     @override
-    def temporary(cls, setting: Setting) -> int:
-        # The sums before the linear map, and the gradient by them.
-        return 2 * output_bytes(setting)
-
-    @classmethod
-    @override
     def work(cls, setting: Setting) -> Work:
-        forward = with_linear(aggregation(setting, setting.num_codebooks), setting)
-        return _twice(forward, setting)
+        # Backward makes the sums again, and adds their gradient to codewords.
+        forward = _mapped_in_the_cache(setting)
+        again = 2 * setting.num_edges * setting.channels
+        products = 2 * setting.num_nodes * setting.channels**2
+        moved = {name: 2 * count for name, count in forward.moved.items()}
+        adds = forward.adds + again + products
+        return Work(moved, adds, 2 * forward.rows, forward.spread)
 
 
 class TableLayerTrained(_Trained):
@@ -208,15 +202,16 @@ class TableLayerTrained(_Trained):
     @classmethod
     @override
     def work(cls, setting: Setting) -> Work:
+        # Backward reads edges and rows again, and as many floats more, with two products
+        # for the linear map: by the rows and by the weight.
         forward = with_linear(aggregation(setting, 4 * setting.channels), setting)
-        return _twice(forward, setting)
+        linear = setting.num_nodes * setting.channels**2
+        moved = {name: 2 * count for name, count in forward.moved.items()}
+        adds = 2 * forward.adds + linear
+        return Work(moved, adds, 2 * forward.rows, forward.spread)
 
 
-def _twice(work: Work, setting: Setting) -> Work:
-    """Backward reads edges and rows again, and as many floats more.
-
-    Its linear map is two products, by the rows and by the weight.
-    """
+def _mapped_in_the_cache(setting: Setting) -> Work:
+    """An aggregation over codes whose sums never leave the cache unmapped."""
     linear = setting.num_nodes * setting.channels**2
-    moved = {name: 2 * count for name, count in work.moved.items()}
-    return Work(moved, 2 * work.adds + linear, 2 * work.rows, work.spread)
+    return aggregation(setting, setting.num_codebooks).plus(adds=linear)
