@@ -237,6 +237,12 @@ class CodedFeatures:
         """Refuse to be taken for a tensor, which PyG's own layers would."""
         _refuse(f"{getattr(func, '__name__', func)}()")
 
+    def __getattr__(self, name: str) -> NoReturn:
+        """Say what to do where a layer takes them for a tensor all the same."""
+        raise AttributeError(
+            f"CodedFeatures are no tensor and have no attribute {name!r}; {_ADVICE}"
+        )
+
     def __iter__(self) -> NoReturn:
         """Refuse to be taken for a pair of sources and targets."""
         _refuse("a pair of features")
@@ -250,8 +256,11 @@ def _compose(form: LinearForm) -> Literal["sum", "concat"]:
     return "sum" if form.additive else "concat"
 
 
+_ADVICE = (
+    "pass them to a layer of kdgraph.nn, such as CodedGCNConv, or give .dense() to "
+    "others"
+)
+
+
 def _refuse(what: str) -> NoReturn:
-    raise TypeError(
-        f"CodedFeatures are no tensor and got {what}; pass them to a layer of "
-        "kdgraph.nn, such as CodedGCNConv, or give .dense() to others"
-    )
+    raise TypeError(f"CodedFeatures are no tensor and got {what}; {_ADVICE}")

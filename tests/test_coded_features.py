@@ -193,5 +193,8 @@ def test_bad_input():
         torch.relu(features)
     with pytest.raises(TypeError, match="got a pair of features"):
         _, _ = features
+    with pytest.raises(AttributeError, match=r"no attribute 'view'; pass them to a la"):
+        features.view(-1)
+    assert not hasattr(features, "numpy")
     assert repr(features) == "CodedFeatures(4, 8, num_codebooks=4)"
     assert features.shape == (4, 8)

@@ -11,8 +11,8 @@ from benchmarks.node_classification.experiment import (
     load_experiments,
 )
 from benchmarks.node_classification.panel import collect
+from benchmarks.readme import README, with_block
 
-README = HERE.parents[1] / "README.md"
 PAGE = HERE.parents[1] / "docs" / "benchmarks" / "node_classification.md"
 FIGURES = PAGE.parent / "figures"
 TITLES = {
@@ -100,10 +100,7 @@ def write_report() -> None:
 
 def with_result(readme: str) -> str:
     """The README with its result as the files have it."""
-    begin, end = "<!-- result -->\n", "<!-- /result -->"
-    before, rest = readme.split(begin)
-    _, after = rest.split(end)
-    return before + begin + _readme_table() + end + after
+    return with_block(readme, "result", _readme_table())
 
 
 def _readme_table() -> str:

@@ -126,10 +126,16 @@ def _read_sparse(adj_t: Tensor) -> Csr:
         adj_t = adj_t.to_sparse_csr()
     weight: Tensor | None = adj_t.values()
     if weight is not None and not weight.requires_grad:
-        # A copy: a view would keep the tensor alive that this is kept for.
-        ones = bool((weight == 1).all())
-        weight = None if ones else weight.detach().clone()
-    pattern = Pattern(
-        adj_t.crow_indices().clone(), adj_t.col_indices().clone(), adj_t.size(1)
-    )
-    return Csr(pattern, weight)
+        weight = None if bool((weight == 1).all()) else _untied(weight)
+    rowptr, col = _untied(adj_t.crow_indices()), _untied(adj_t.col_indices())
+    return Csr(Pattern(rowptr, col, adj_t.size(1)), weight)
+
+
+def _untied(part: Tensor) -> Tensor:
+    """The same memory, without keeping the tensor alive that it is a view of.
+
+    The cache keeps what follows from a tensor as long as that lives; a view of it would
+    keep it alive for ever, and a copy is as large as the graph.
+    """
+    place = part.storage_offset(), part.size(), part.stride()
+    return part.new_empty(0).set_(part.untyped_storage(), *place)

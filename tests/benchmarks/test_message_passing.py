@@ -23,11 +23,13 @@ from benchmarks.message_passing import (
     table,
 )
 from benchmarks.message_passing.inputs import Inputs
+from benchmarks.message_passing.readme import with_speed
 from benchmarks.message_passing.rivals import RIVALS, of_suite
 from benchmarks.message_passing.rivals.pyg import GCNConvEdges
 from benchmarks.message_passing.rivals.tables import TorchSparse
 from benchmarks.message_passing.roofline import Work, aggregation, roof, spread_class
 from benchmarks.message_passing.setting import SIZES, SUITES, Setting
+from benchmarks.readme import README
 
 NODES, EDGES = 300, 3000
 
@@ -432,6 +434,9 @@ def keep(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     monkeypatch.setattr(report, "FIGURE", tmp_path / "figure.svg")
     monkeypatch.setattr(report, "PAGE", tmp_path / "page.md")
+    readme = tmp_path / "readme.md"
+    readme.write_text("before\n<!-- speed -->\nold\n<!-- /speed -->\nafter\n")
+    monkeypatch.setattr(report, "README", readme)
 
     def keep(record):
         name = Setting(**record["setting"]).name
@@ -442,6 +447,24 @@ def keep(tmp_path, monkeypatch):
 
 def test_page_is_up_to_date():
     assert report.PAGE.read_text() == report.render()
+
+
+def test_readme_table_is_up_to_date():
+    text = README.read_text()
+    assert text == with_speed(text, report.records())
+
+
+def test_readme_table_tells_times_and_ratios():
+    shown = with_speed("<!-- speed -->\n<!-- /speed -->", report.records())
+    path = report.RESULTS / "gather-2.4m-uniform-c128.json"
+    rivals = json.loads(path.read_text())["rivals"]
+    own, other = (
+        rivals[name]["best_seconds"] for name in ("kdgraph-gather", "embedding")
+    )
+    assert (
+        f"| rows of nodes | 1 M of 2.4 M nodes | {own:.2g} s | `nn.Embedding`: "
+        f"{other / own:.1f} times as long |"
+    ) in shown
 
 
 def test_results_are_named_after_their_settings():
@@ -515,6 +538,10 @@ def test_report_command_says_where_the_page_is(keep, monkeypatch, capsys):
     assert said[0].startswith("no figure was drawn")
     assert said[1] == str(report.PAGE)
     assert "There are no results yet." in report.PAGE.read_text()
+    kept = report.README.read_text()
+    assert kept.startswith("before\n")
+    assert kept.endswith("after\n")
+    assert "old" not in kept
 
 
 def test_a_result_is_not_overwritten(tmp_path, monkeypatch, capsys):

@@ -202,8 +202,8 @@ class TableLayerTrained(_Trained):
     @classmethod
     @override
     def work(cls, setting: Setting) -> Work:
-        # Backward reads edges and rows again, and as many floats more, with two products
-        # for the linear map: by the rows and by the weight.
+        # Backward reads edges and rows again, and as many floats more; its linear map
+        # is two products, by the rows and by the weight.
         forward = with_linear(aggregation(setting, 4 * setting.channels), setting)
         linear = setting.num_nodes * setting.channels**2
         moved = {name: 2 * count for name, count in forward.moved.items()}
