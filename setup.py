@@ -15,10 +15,12 @@ from setuptools.command.build_ext import build_ext
 SOURCES = (
     "core.cpp",
     "plan.cpp",
+    "sample.cpp",
     "kernels_portable.cpp",
     "kernels_avx2.cpp",
     "kernels_avx512.cpp",
 )
+HEADERS = ("layout.h", "plan.h", "tasks.h", "kernels.inc")
 FLAGS = (
     "-g0",
     "-std=c++17",
@@ -54,7 +56,7 @@ if "CC" in os.environ and "CXX" not in os.environ:
 core = Extension(
     "kdgraph.ops._core",
     sources=[f"csrc/{name}" for name in SOURCES],
-    depends=["csrc/layout.h", "csrc/plan.h", "csrc/kernels.inc"],
+    depends=[f"csrc/{name}" for name in HEADERS],
     include_dirs=["csrc"],
     extra_compile_args=[*FLAGS, *extra],
     extra_link_args=links,

@@ -2,11 +2,8 @@
 // and no torch. kdgraph/ops/native.py calls them and says what each argument is.
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <cstring>
-#include <exception>
-#include <thread>
 #include <vector>
 
 #if defined(__linux__)
@@ -18,6 +15,7 @@
 
 #include "layout.h"
 #include "plan.h"
+#include "tasks.h"
 
 namespace kdgraph {
 namespace {
@@ -34,8 +32,6 @@ constexpr int64_t kScratchBytes = 16 << 20;
 constexpr int64_t kMaxParts = 64;
 constexpr int64_t kRunPerChoice = 64;    // edges per codeword that are summed in float
 constexpr int64_t kSettleShare = 32;     // floats of a slab that are settled per edge
-
-enum Status { kFine = 0, kBadRowptr = 1, kBadSource = 2, kBadCode = 3, kNoMemory = 4 };
 
 const Kernels* chosen_kernels = nullptr;
 const char* chosen_name = "";
@@ -106,54 +102,6 @@ struct Edges {
 };
 
 namespace {
-
-// What a thread found wrong; the first to find something is heard.
-struct Problem {
-  std::atomic<int> status{kFine};
-  int64_t detail[3] = {0, 0, 0};
-
-  void tell(int code, int64_t a, int64_t b = 0, int64_t c = 0) {
-    int none = kFine;
-    if (!status.compare_exchange_strong(none, code)) return;
-    detail[0] = a;
-    detail[1] = b;
-    detail[2] = c;
-  }
-};
-
-// Run task(0) to task(count - 1), each once, on up to `threads` threads: each takes a run
-// of them, so that no two write to the same pages, and then what others have left.
-// Threads live as long as the call: nothing survives it that a forked process could wait
-// for.
-template <typename MakeTask>
-void run_tasks(int64_t count, int threads, Problem& problem, MakeTask&& make_task) {
-  const int64_t runs = std::max<int64_t>(1, std::min<int64_t>(threads, count));
-  std::vector<std::atomic<int64_t>> next(runs);
-  for (int64_t run = 0; run < runs; run++) next[run] = count * run / runs;
-  const auto work = [&](int64_t own) {
-    try {
-      auto task = make_task();
-      for (int64_t turn = 0; turn < runs; turn++) {
-        const int64_t run = (own + turn) % runs;
-        const int64_t end = count * (run + 1) / runs;
-        for (int64_t i = next[run]++; i < end && problem.status == kFine; i = next[run]++)
-          task(i);
-      }
-    } catch (const std::exception&) {
-      problem.tell(kNoMemory, 0);
-    }
-  };
-  std::vector<std::thread> others;
-  for (int64_t run = 1; run < runs; run++) {
-    try {
-      others.emplace_back(work, run);
-    } catch (const std::exception&) {
-      break;  // the system gives no more threads: those that run share the tasks
-    }
-  }
-  work(0);
-  for (std::thread& other : others) other.join();
-}
 
 // Ask for large pages where a large output is written for the first time.
 void advise(void* memory, int64_t bytes) {
@@ -682,25 +630,11 @@ void neighbor_sum(const Edges& edges, const float* x, int64_t nodes, int64_t cha
   });
 }
 
-template <typename Operation>
-int guarded(int64_t* detail, Operation&& operation) {
-  Problem problem;
-  try {
-    operation(problem);
-  } catch (const std::exception&) {
-    problem.tell(kNoMemory, 0);
-  }
-  std::copy(problem.detail, problem.detail + 3, detail);
-  return problem.status;
-}
-
 }  // namespace
 }  // namespace kdgraph
 
 using kdgraph::Codes;
 using kdgraph::Edges;
-
-#define KDGRAPH_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Choose an instruction set by name, or the best there is by an empty one; 0 if there is
 // no such.

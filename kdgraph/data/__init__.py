@@ -9,11 +9,13 @@ from kdgraph.data.adjacency import (
 from kdgraph.data.edges import build_adjacency
 from kdgraph.data.graph import Graph
 from kdgraph.data.load import load_graph
+from kdgraph.data.sampler import NeighborSampler
 from kdgraph.data.sbm import sbm
 from kdgraph.data.stats import homophily
 
 __all__ = [
     "Graph",
+    "NeighborSampler",
     "build_adjacency",
     "gcn_norm",
     "homophily",

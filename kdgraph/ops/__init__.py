@@ -26,6 +26,8 @@ from kdgraph.ops.packing import (
 from kdgraph.ops.pattern import Pattern
 from kdgraph.ops.positions import pad_positions, position_offsets
 from kdgraph.ops.rounding import Storage, Stored, as_stored, restore, store
+from kdgraph.ops.sampled import Sampled
+from kdgraph.ops.sampling import check_num_neighbors, sample_neighbors
 from kdgraph.ops.selection import (
     LogitSelection,
     QuantizedSelection,
@@ -54,12 +56,14 @@ __all__ = [
     "QuerySelection",
     "Readable",
     "RelaxedSelection",
+    "Sampled",
     "Selection",
     "Storage",
     "Stored",
     "as_stored",
     "at_least_float32",
     "backend",
+    "check_num_neighbors",
     "code_bits",
     "coded_gather",
     "coded_linear",
@@ -75,6 +79,7 @@ __all__ = [
     "query_logits",
     "restore",
     "row_bytes",
+    "sample_neighbors",
     "store",
     "unpack",
     "unpack_nodes",

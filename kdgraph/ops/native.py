@@ -77,7 +77,7 @@ def unavailable(device: str) -> str:
     if device != "cpu":
         return f"it is for the CPU, not for {device}"
     try:
-        _core()
+        load_core()
     except (ImportError, OSError) as error:
         return f"{error}"
     return ""
@@ -92,7 +92,7 @@ def instruction_set() -> str:
         ImportError: The core was not built.
         ValueError: ``KDGRAPH_ISA`` asks for one that is unknown or not to be had here.
     """
-    chosen: bytes = _core().kdgraph_chosen()
+    chosen: bytes = load_core().kdgraph_chosen()
     return chosen.decode()
 
 
@@ -122,7 +122,7 @@ def spmm(
         return _without_edges(out, edges, codes.size(0), check=check)
     for rows, part in _target_blocks(edges, targets, total, width, out.dtype):
         sums = out if out.dtype == torch.float32 else books.new_empty(len(rows), width)
-        given.call(_core().kdgraph_spmm, part, sums, check=check)
+        given.call(load_core().kdgraph_spmm, part, sums, check=check)
         if sums is not out:
             out[rows.start : rows.stop] = sums
     return out
@@ -142,7 +142,7 @@ def grad_codebooks(
     for rows, part in blocks:
         own = _floats(grad[rows.start : rows.stop])
         out = torch.empty_like(found)
-        given.call(_core().kdgraph_grad_codebooks, part, own, out)
+        given.call(load_core().kdgraph_grad_codebooks, part, own, out)
         found += out
     return found
 
@@ -175,7 +175,9 @@ def linear(
     out = books.new_empty(edges.targets(nodes), matrix.size(0))
     if not out.numel() or not edges.count(nodes):
         return _without_edges(out, edges, nodes, check=check)
-    given.call(_core().kdgraph_linear, edges, matrix, matrix.size(0), out, check=check)
+    given.call(
+        load_core().kdgraph_linear, edges, matrix, matrix.size(0), out, check=check
+    )
     return out
 
 
@@ -194,7 +196,7 @@ def grad_linear(
     by_books, by_matrix = torch.zeros_like(books), torch.zeros_like(matrix)
     if grad.numel() and edges.count(codes.size(0)):
         height, found = matrix.size(0), (by_books, by_matrix)
-        run = _core().kdgraph_grad_linear
+        run = load_core().kdgraph_grad_linear
         given.call(run, edges, matrix, height, grad, *found)
     return by_books, by_matrix
 
@@ -216,7 +218,7 @@ def grad_weight(
         own = _floats(grad[rows.start : rows.stop])
         begin = 0 if part.rowptr is edges.rowptr else int(edges.rowptr[rows.start])  # type: ignore[index]
         out = found[begin : begin + part.count(codes.size(0))]
-        given.call(_core().kdgraph_grad_weight, part, own, out)
+        given.call(load_core().kdgraph_grad_weight, part, own, out)
     return found
 
 
@@ -228,7 +230,7 @@ def neighbor_sum(edges: Edges, x: Tensor, *, check: bool) -> Tensor:
         return _without_edges(out, edges, x.size(0), check=check).to(x.dtype)
     given, keep = _edges(edges, edges.targets(x.size(0)), x.size(0), check=check)
     detail = (ctypes.c_int64 * 3)()
-    status = _core().kdgraph_neighbor_sum(
+    status = load_core().kdgraph_neighbor_sum(
         ctypes.byref(given), rows.data_ptr(), *rows.shape, out.data_ptr(), detail
     )
     del keep
@@ -377,7 +379,7 @@ def _raise(
 
 
 @cache
-def _core() -> ctypes.CDLL:
+def load_core() -> ctypes.CDLL:
     """The compiled core, its instruction set chosen."""
     folder = Path(__file__).parent
     found = [folder / f"_core{suffix}" for suffix in EXTENSION_SUFFIXES]

@@ -19,7 +19,7 @@ def isa(request):
     """Each instruction set in turn, as far as the processor has it."""
     if not NATIVE:
         pytest.skip("the compiled core was not built")
-    core = native._core()
+    core = native.load_core()
     before = core.kdgraph_chosen()
     if not core.kdgraph_choose(request.param.encode()):
         pytest.skip(f"the processor has no {request.param}")

@@ -1,0 +1,122 @@
+"""Neighbours at random in numpy: the specification of what the compiled core draws."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdgraph.ops.sampled import Sampled
+
+Integers = NDArray[np.int64]
+_Words = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FACTORS = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_SHIFTS = np.uint64(30), np.uint64(27), np.uint64(31)
+_HALF = np.uint64(32)
+
+
+def sample(
+    rowptr: NDArray[np.integer],
+    col: NDArray[np.integer],
+    seeds: Integers,
+    fanouts: Sequence[int],
+    *,
+    replace: bool,
+    seed: int,
+) -> Sampled:
+    """Draw hop by hop; see :func:`kdgraph.ops.sample_neighbors`."""
+    node = seeds
+    rows, cols, edges, nodes_of_hop = [], [], [], [len(seeds)]
+    begin = 0
+    for fanout in fanouts:
+        end = len(node)
+        frontier = node[begin:end]
+        first = rowptr[frontier].astype(np.int64)
+        degree = rowptr[frontier + 1].astype(np.int64) - first
+        place = np.arange(begin, end)
+        target, edge = _draw(place, first, degree, fanout, replace=replace, seed=seed)
+        node, row = _add(node, col[edge].astype(np.int64))
+        rows.append(row)
+        cols.append(target)
+        edges.append(edge)
+        nodes_of_hop.append(len(node) - end)
+        begin = end
+    return Sampled.of(
+        node,
+        np.concatenate(rows),
+        np.concatenate(cols),
+        np.concatenate(edges),
+        nodes_of_hop,
+        [len(edge) for edge in edges],
+    )
+
+
+def _draw(
+    place: Integers,
+    first: Integers,
+    degree: Integers,
+    fanout: int,
+    *,
+    replace: bool,
+    seed: int,
+) -> tuple[Integers, Integers]:
+    """The place of the target, and the edge, of everything that is drawn."""
+    count = degree if fanout < 0 else np.minimum(degree, fanout)
+    if replace and fanout >= 0:
+        count = np.where(degree > 0, fanout, 0)
+    target = np.repeat(place, count)
+    start = np.cumsum(count) - count
+    within = np.arange(len(target)) - np.repeat(start, count)
+    edge = np.repeat(first, count) + within
+    drawn = degree > 0 if replace else degree > count
+    if fanout > 0 and drawn.any():
+        chosen = _choices(
+            place[drawn], degree[drawn], fanout, replace=replace, seed=seed
+        )
+        spots = start[drawn][:, None] + np.arange(fanout)
+        edge[spots] = first[drawn][:, None] + chosen
+    return target, edge
+
+
+def _choices(
+    place: Integers, degree: Integers, count: int, *, replace: bool, seed: int
+) -> Integers:
+    """Numbers ``[n, count]`` below the degrees, distinct in a row unless replaced.
+
+    Without replacement by Floyd's method: the i-th is drawn among the first
+    ``degree - count + i + 1``, and where it was drawn before, it is the last of these.
+    """
+    with np.errstate(over="ignore"):
+        key = _mix(np.uint64(seed) + (place + 1).astype(np.uint64) * _GOLDEN)
+        chosen = np.empty((len(place), count), dtype=np.int64)
+        for i in range(count):
+            last = degree - 1 if replace else degree - count + i
+            high = _mix(key + np.uint64(i + 1)) >> _HALF
+            one = (high * (last + 1).astype(np.uint64) >> _HALF).astype(np.int64)
+            if not replace:
+                known = (chosen[:, :i] == one[:, None]).any(axis=1)
+                one = np.where(known, last, one)
+            chosen[:, i] = one
+    return chosen
+
+
+def _mix(x: _Words) -> _Words:
+    """The finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
+    x = (x ^ (x >> _SHIFTS[0])) * _FACTORS[0]
+    x = (x ^ (x >> _SHIFTS[1])) * _FACTORS[1]
+    mixed: _Words = x ^ (x >> _SHIFTS[2])
+    return mixed
+
+
+def _add(node: Integers, drawn: Integers) -> tuple[Integers, Integers]:
+    """All nodes, new ones in the order they were drawn in, and the places of these."""
+    both = np.concatenate([node, drawn])
+    _, where, inverse = np.unique(both, return_index=True, return_inverse=True)
+    # Seeds may stand twice: the first of them is the place of both.
+    fresh = np.sort(where[where >= len(node)])
+    place = np.where(where < len(node), where, 0)
+    place[where >= len(node)] = len(node) + np.searchsorted(
+        fresh, where[where >= len(node)]
+    )
+    return np.concatenate([node, both[fresh]]), place[inverse[len(node) :]]
