@@ -128,6 +128,9 @@ class CodedFeatures:
 
         Returns:
             ``[B, H]``.
+
+        Raises:
+            ValueError: A map of vectors of another width.
         """
         product = self._product(None, weight)
         return product if bias is None else product + bias
@@ -150,7 +153,8 @@ class CodedFeatures:
             ``[M, H]``.
 
         Raises:
-            ValueError: Another reduction, or a graph of another number of sources.
+            ValueError: Another reduction, a graph of another number of sources, or a
+                map of vectors of another width.
         """
         if reduce not in ("sum", "mean"):
             raise ValueError(
@@ -165,6 +169,12 @@ class CodedFeatures:
         return sums if reduce == "sum" else csr.mean_of(sums)
 
     def _product(self, csr: Csr | None, weight: Tensor | None) -> Tensor:
+        if weight is not None and weight.shape[1:] != (self.embedding_dim,):
+            raise ValueError(
+                f"CodedFeatures of width {self.embedding_dim} got a linear map of shape "
+                f"{list(weight.shape)}, expected [H, {self.embedding_dim}]; is the "
+                "layer's in_channels the encoder's embedding_dim?"
+            )
         form = self._form
         if form is None:
             x = self.dense()

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor
+from torch_geometric.utils import is_torch_sparse_tensor
 from typing_extensions import override
 
 from kdgraph.coded_features import CodedFeatures
@@ -20,6 +21,7 @@ from kdgraph.nn.over_codes import (
     weight_of,
 )
 from kdgraph.ops import Csr
+from kdgraph.ops.pattern import check_nodes
 from kdgraph.ops.tensor_cache import lasting
 
 
@@ -114,6 +116,8 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
         )
 
     def _norm(self, x: CodedFeatures, edge_index: Any, edge_weight: Any) -> Any:
+        if not is_torch_sparse_tensor(edge_index):
+            check_nodes(edge_index, x.num_nodes, "nodes")
         return gcn_norm(
             edge_index,
             edge_weight,

@@ -385,6 +385,11 @@ def test_bad_input(scramble):
             conv(encoder.coded(), sparse(edges(), (N, N)))
         with pytest.raises(ValueError, match="integer type"):
             conv(encoder.coded(), torch.zeros(2, 3))
+    with pytest.raises(IndexError, match=r"nodes in \[0, 20\), got some from 0 to 20"):
+        CodedGCNConv(C, 3)(encoder.coded(), torch.tensor([[0], [20]]))
+    for kind in (CodedGCNConv, CodedSAGEConv, CodedGATConv):
+        with pytest.raises(ValueError, match="is the layer's in_channels"):
+            kind(C + 1, 3)(encoder.coded(), edges(20, 20))
     x = encoder.coded()
     with pytest.raises(ValueError, match="does not support bipartite"):
         CodedGCNConv(C, 3)((x, x), edges(20, 20))
