@@ -171,7 +171,7 @@ class CodedFeatures:
     def _product(self, csr: Csr | None, weight: Tensor | None) -> Tensor:
         if weight is not None and weight.shape[1:] != (self.embedding_dim,):
             raise ValueError(
-                f"CodedFeatures of width {self.embedding_dim} got a linear map of shape "
+                f"CodedFeatures of width {self.embedding_dim} got a map of shape "
                 f"{list(weight.shape)}, expected [H, {self.embedding_dim}]; is the "
                 "layer's in_channels the encoder's embedding_dim?"
             )

@@ -187,7 +187,7 @@ def test_bad_input():
     features, (csr, *_) = encoder.coded(), graph(5)
     with pytest.raises(ValueError, match="4 nodes got a graph of 5"):
         features.aggregate(csr)
-    with pytest.raises(ValueError, match=r"width 8 got a linear map of shape \[2, 5\]"):
+    with pytest.raises(ValueError, match=r"width 8 got a map of shape \[2, 5\]"):
         features.linear(torch.zeros(2, 5))
     with pytest.raises(ValueError, match="reduce='max'"):
         features.aggregate(graph(4)[0], reduce="max")
