@@ -177,8 +177,12 @@ class PackedEmbedding(CodedEncoder):
         rows = 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
         return super().inference_bytes() + rows
 
-    def _row_ids(self, n_id: Tensor | None) -> Tensor | None:
-        """The rows of nodes in the table; ``None`` for all as they come."""
+    def row_ids(self, n_id: Tensor | None) -> Tensor | None:
+        """The rows of nodes in the table; ``None`` for all as they come.
+
+        Args:
+            n_id: Flat ids in range, or ``None`` for all nodes.
+        """
         if self.rows is None:
             return n_id
         if n_id is None:
@@ -188,7 +192,7 @@ class PackedEmbedding(CodedEncoder):
         return rows.long()
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
-        rows = self._row_ids(n_id)
+        rows = self.row_ids(n_id)
         codes = read_codes(self.packed, rows, self.packed_sizes, self.prefix)
         on_cpu = codes.device.type == "cpu"
         if self._unverified and on_cpu and not torch.compiler.is_compiling():
@@ -198,7 +202,7 @@ class PackedEmbedding(CodedEncoder):
 
     @override
     def _coded(self, n_id: Tensor | None) -> CodedFeatures:
-        rows = self._row_ids(n_id)
+        rows = self.row_ids(n_id)
         table = explicit_rows(self.packed, rows, self.packed_sizes, self.prefix)
         if self._unverified and table.packed.device.type == "cpu":
             for part in torch.split(table.packed, CHUNK_ROWS):

@@ -1,6 +1,7 @@
 """Modules for PyG models: layers over codes, encoders of heterogeneous graphs."""
 
 from kdgraph.nn.dropout import Dropout
+from kdgraph.nn.feature_store import KDFeatureStore
 from kdgraph.nn.gat_conv import CodedGATConv
 from kdgraph.nn.gcn_conv import CodedGCNConv
 from kdgraph.nn.gin_conv import CodedGINConv
@@ -14,4 +15,5 @@ __all__ = [
     "CodedSAGEConv",
     "Dropout",
     "HeteroEncoder",
+    "KDFeatureStore",
 ]
