@@ -394,8 +394,6 @@ void spmm(const Codes& codes, const Edges& edges, float* out, Problem& problem) 
   });
 }
 
-int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
-
 // A matrix [depth, columns] in panels, as a product reads it; columns that fill the last
 // panel are zeros.
 class Panels {
@@ -445,11 +443,15 @@ void linear(const Codes& codes, const Edges& edges, const Map& map, float* out,
   map.visit(plan, [&](int64_t h, int64_t column, float x) { panels.at(column, h) = x; });
   const Result result(out, edges.targets, map.height);
   sum_targets(plan, edges, plan.width(), problem, [&] {
-    const int64_t rows = Blocks::max_rows(plan.width());
-    return [&, mapped = Floats(rows * panels.columns())](const Block& block,
-                                                         int64_t target) {
-      panels.multiply(block.sums, block.width, block.rows, mapped.data());
-      result.write(target, mapped.data(), block.rows, panels.columns());
+    // A map may be much wider than the sums: as many rows at a time as have room.
+    const int64_t most = Blocks::max_rows(panels.columns());
+    return [&, most, mapped = Floats(most * panels.columns())](const Block& block,
+                                                               int64_t target) {
+      for (int64_t row = 0; row < block.rows; row += most) {
+        const int64_t rows = std::min(most, block.rows - row);
+        panels.multiply(block.sums + row * block.width, block.width, rows, mapped.data());
+        result.write(target + row, mapped.data(), rows, panels.columns());
+      }
     };
   });
 }
@@ -480,7 +482,7 @@ struct Cut {
 
 // Add the gradient of a loss by sums to the codewords they are of: make_load(part, whether
 // it is the first share of it) gives load(block, first target), which puts that gradient
-// in the place of sums.
+// in the place of sums. Without an `out` it is called, and no more.
 template <typename MakeLoad>
 void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t stride,
              float* out, Problem& problem, MakeLoad&& make_load) {
@@ -489,8 +491,8 @@ void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t strid
   const int64_t units = static_cast<int64_t>(all.size());
   // A codeword may add up as many terms as there are edges: few in float, their sums in
   // double.
-  const Floats fresh_tables(parts * floats);
-  std::vector<double> tables(parts * floats);
+  const Floats fresh_tables(out ? parts * floats : 0);
+  std::vector<double> tables(out ? parts * floats : 0);
   std::vector<int64_t> runs(units);
   for (int64_t u = 0; u < units; u++)
     runs[u] = std::max(kRunPerChoice * plan.fewest_choices(all[u]),
@@ -516,7 +518,7 @@ void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t strid
       targets_of(edges, part, parts, &from, &to);
       blocks.walk(from, to, [&](Block& block, int64_t target, int64_t, bool, bool) {
         load(block, target);
-        for (int64_t u = first; u < last; u++) {
+        for (int64_t u = first; out && u < last; u++) {
           const Unit& unit = all[u];
           chosen_kernels->by_codewords[plan.code_bytes() - 1][lookups_index(unit.lookups)]
                                       [unit.vectors - 1][unit.shared]
@@ -525,10 +527,10 @@ void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t strid
           if (pending[u] >= runs[u]) settle(u);
         }
       });
-      for (int64_t u = first; u < last; u++) settle(u);
+      for (int64_t u = first; out && u < last; u++) settle(u);
     };
   });
-  if (problem.status != kFine) return;
+  if (problem.status != kFine || !out) return;
   for (int64_t part = 1; part < parts; part++)
     for (int64_t i = 0; i < floats; i++) tables[i] += tables[part * floats + i];
   plan.collect(tables.data(), out);
@@ -545,8 +547,8 @@ void grad_codebooks(const Codes& codes, const Edges& edges, const float* grad, f
   });
 }
 
-// The gradients by codebooks and by the map, from that by the mapped sums, which are
-// summed again for it, a block at a time.
+// The gradients by codebooks and by the map, null where one is not asked for, from that
+// by the mapped sums, which are summed again for it, a block at a time.
 void grad_linear(const Codes& codes, const Edges& edges, const Map& map, const float* grad,
                  float* out, float* by_map, Problem& problem) {
   const Plan plan(codes);
@@ -554,29 +556,27 @@ void grad_linear(const Codes& codes, const Edges& edges, const Map& map, const f
   plan.fill(table.data());
   Panels panels(map.height, plan.width());
   map.visit(plan, [&](int64_t h, int64_t column, float x) { panels.at(h, column) = x; });
-  const int64_t stride = panels.columns(), map_floats = map.height * stride;
+  const int64_t stride = panels.columns(), map_floats = by_map ? map.height * stride : 0;
   const Cut cut(plan, edges, map_floats * static_cast<int64_t>(sizeof(float)));
   const Floats by_maps(cut.parts * map_floats);
   scatter(plan, edges, cut, stride, out, problem, [&](int64_t part, bool first) {
     return [&, part, first, sums = Floats(Blocks::max_rows(stride) * stride)](
                Block& block, int64_t target) {
       const float* rows = grad + target * map.height;
-      float* by_sums = block.sums;
-      if (first) {
+      if (by_map && first) {
+        float* by_sums = block.sums;
         block.sums = sums.data();
         std::memset(block.sums, 0, static_cast<int64_t>(block.rows) * stride * sizeof(float));
         add_codewords(plan, table.data(), block);
-        divide(edges, block, target);
         chosen_kernels->product({rows, 1, map.height, block.sums, stride, kPanel,
                                  by_maps.data() + part * map_floats, stride, map.height,
                                  block.rows, stride, true});
         block.sums = by_sums;
       }
-      panels.multiply(rows, map.height, block.rows, by_sums);
-      divide(edges, block, target);
+      if (out) panels.multiply(rows, map.height, block.rows, block.sums);
     };
   });
-  if (problem.status != kFine) return;
+  if (problem.status != kFine || !by_map) return;
   for (int64_t part = 1; part < cut.parts; part++)
     for (int64_t i = 0; i < map_floats; i++)
       by_maps.data()[i] += by_maps.data()[part * map_floats + i];

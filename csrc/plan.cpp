@@ -20,8 +20,6 @@ int64_t slab_bytes() {
   return 32768;
 }
 
-int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
-
 }  // namespace
 
 Floats::Floats(int64_t count, bool zero) : memory_(new float[count + 16]) {

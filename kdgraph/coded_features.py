@@ -15,6 +15,7 @@ from kdgraph.ops import (
     coded_gather,
     coded_linear,
     coded_spmm,
+    mapped_sums,
 )
 
 
@@ -192,7 +193,7 @@ class CodedFeatures:
             sums = self._sum(csr, form.codebooks, _compose(form))
             sums = self._heard(csr, sums, None)
             if form.matrix is not None:
-                sums = sums @ form.matrix.t()
+                sums = mapped_sums(sums, form.matrix)
         if form.bias is None:
             return sums
         if csr is None:

@@ -1,7 +1,5 @@
 """Dropout: torch's, from fewer random numbers."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from typing_extensions import override
@@ -20,7 +18,7 @@ class Dropout(nn.Dropout):
     each element, on one thread: a third of a full-batch step. Here an element takes 8
     bits where p is a multiple of 1/256, and else 16, with q the multiple of 1/65536
     next to p. What is kept for the backward pass is a byte per element. Elsewhere than
-    on the CPU, and where compiled, it is torch's own.
+    on the CPU, where compiled, and for what is not dense and real, it is torch's own.
 
     Args:
         p: See :class:`torch.nn.Dropout`. (default: ``0.5``)
@@ -38,27 +36,15 @@ class Dropout(nn.Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """Drop, in training."""
         draws = self.training and 0 < self.p < 1 and not self.inplace
-        if not draws or input.device.type != "cpu" or torch.compiler.is_compiling():
+        plain = input.layout == torch.strided and input.is_floating_point()
+        here = input.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not (draws and plain and here):
             return super().forward(input)
-        kept: Tensor = _Drop.apply(input, self.p)  # type: ignore[no-untyped-call]
-        return kept
-
-
-class _Drop(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, p: float) -> Tensor:
-        bits = 8 if float(p * 256).is_integer() else 16
+        bits = 8 if float(self.p * 256).is_integer() else 16
         numbers = 1 << bits
-        dropped = min(round(p * numbers), numbers - 1)
-        words = torch.empty(-(-x.numel() * bits // _WORD), dtype=torch.int64)
+        dropped = min(round(self.p * numbers), numbers - 1)
+        words = torch.empty(-(-input.numel() * bits // _WORD), dtype=torch.int64)
         words.random_(_LOWEST, None)
-        drawn = words.view(_INTEGERS[bits])[: x.numel()]
-        keep = (drawn >= dropped - numbers // 2).view(x.shape)
-        ctx.scale = numbers / (numbers - dropped)
-        ctx.save_for_backward(keep)
-        return (x * keep).mul_(ctx.scale)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        (keep,) = ctx.saved_tensors
-        return (grad * keep).mul_(ctx.scale), None
+        drawn = words.view(_INTEGERS[bits])[: input.numel()]
+        keep = (drawn >= dropped - numbers // 2).view(input.shape)
+        return (input * keep).mul_(numbers / (numbers - dropped))

@@ -1,14 +1,9 @@
 """Pure functions over codes: packing, lookups, the straight-through estimator."""
 
+from kdgraph.ops.arguments import HasPackedCodes, PackedCodes
 from kdgraph.ops.backend import backend
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.coded import (
-    HasPackedCodes,
-    PackedCodes,
-    coded_gather,
-    coded_linear,
-    coded_spmm,
-)
+from kdgraph.ops.coded import coded_gather, coded_linear, coded_spmm, mapped_sums
 from kdgraph.ops.csr import Csr
 from kdgraph.ops.echo import Echo
 from kdgraph.ops.lookup import lookup, lookup_sum
@@ -71,6 +66,7 @@ __all__ = [
     "inverse_order",
     "lookup",
     "lookup_sum",
+    "mapped_sums",
     "nearest_query_codes",
     "neighbor_sum",
     "pack",

@@ -97,8 +97,10 @@ class Fused(Protocol):
         codebooks: Tensor,
         matrix: Tensor,
         layout: Layout,
-    ) -> tuple[Tensor, Tensor]:
-        """Gradients by the codebooks and the matrix."""
+        *,
+        needed: tuple[bool, bool],
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients by the codebooks and the matrix, as far as they are needed."""
 
 
 def backend(device: str | torch.device = "cpu") -> str:

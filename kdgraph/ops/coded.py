@@ -1,46 +1,16 @@
-"""coded_gather and coded_spmm: vectors and their sums, straight from the codes."""
+"""coded_gather, coded_spmm, coded_linear: vectors, sums, mapped sums, off the codes."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from kdgraph.ops import library
+from kdgraph.ops.arguments import HasPackedCodes, check_index, given_edges, given_rows
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.packing import row_bytes
 
 Compose = Literal["concat", "sum"]
 Reduce = Literal["sum", "mean"]
-
-_CODES = (torch.uint8, torch.int16, torch.int32, torch.int64)
-_INDICES = (torch.int32, torch.int64)
-
-
-class PackedCodes(NamedTuple):
-    """Rows of packed codes, read as they are.
-
-    Args:
-        packed: ``uint8`` ``[N, row_bytes(codebook_sizes)]``, as
-            :func:`kdgraph.ops.pack` gives it.
-        codebook_sizes: The alphabet of each position.
-    """
-
-    packed: Tensor
-    codebook_sizes: tuple[int, ...]
-
-
-@runtime_checkable
-class HasPackedCodes(Protocol):
-    """What has packed rows, such as a :class:`kdgraph.codes.CodeTable`."""
-
-    @property
-    def packed(self) -> Tensor:
-        """``uint8`` ``[N, row_bytes(codebook_sizes)]``."""
-
-    @property
-    def codebook_sizes(self) -> tuple[int, ...]:
-        """The alphabet of each position."""
 
 
 def coded_gather(
@@ -56,8 +26,8 @@ def coded_gather(
     .. math:: x_i = [C_1[k_{v,1}], ..., C_D[k_{v,D}]] \quad \text{or} \quad
         x_i = \sum_j C_j[k_{v,j}], \qquad v = \mathrm{n\_id}_i
 
-    Differentiable by the codebooks. It takes the bytes of the codes and the output:
-    nothing else of size N or B exists.
+    Differentiable by the codebooks, once. It takes the bytes of the codes and the
+    output: nothing else of size N or B exists.
 
     Args:
         codes: Integers ``[N, D]`` (``uint8``, ``int16``, ``int32`` or ``int64``), or
@@ -89,7 +59,7 @@ def coded_gather(
         >>> coded_gather(codes, books, compose="sum").flatten()
         tensor([21., 22.])
     """
-    rows = _rows(codes, codebooks, compose, "coded_gather")
+    rows = given_rows(codes, codebooks, compose, "coded_gather")
     if n_id is not None:
         check_index(n_id, "n_id", "coded_gather")
         n_id = n_id.contiguous()
@@ -116,9 +86,10 @@ def coded_spmm(
     .. math:: y_v = \sum_{u \in N(v)} w_{vu} x_u, \qquad
         x_u = [C_1[k_{u,1}], ..., C_D[k_{u,D}]] \text{ or } \sum_j C_j[k_{u,j}]
 
-    The product of a sparse matrix and coded features. Differentiable by the codebooks
-    and the weights. Vectors of all nodes are never formed, forward or backward. Sums
-    are in ``float32`` at least, and do not depend on the number of threads.
+    The product of a sparse matrix and coded features. Differentiable once, by the
+    codebooks and the weights. Vectors of all nodes are never formed, forward or
+    backward. Sums are in ``float32`` at least, and do not depend on the number of
+    threads.
 
     Args:
         rowptr: Where the edges of each target begin, ``[M + 1]``, ``int32`` or
@@ -150,11 +121,11 @@ def coded_spmm(
         tensor([[ 2.5000, 30.0000],
                 [ 0.0000,  0.0000]])
     """
-    rows = _rows(codes, codebooks, compose, "coded_spmm")
+    rows = given_rows(codes, codebooks, compose, "coded_spmm")
     if reduce not in ("sum", "mean"):
         raise ValueError(f"coded_spmm expects reduce 'sum' or 'mean', got {reduce!r}")
     sums: Tensor = library.spmm(
-        *_edges(rowptr, col, weight, "coded_spmm"),
+        *given_edges(rowptr, col, weight, "coded_spmm"),
         rows.codes,
         rows.codebooks,
         rows.sizes,
@@ -185,8 +156,8 @@ def coded_linear(
     sums is mapped where it is made, in the cache, and the backward pass makes it again.
     Neither the sums nor their gradient are ever there for all targets. Where the matrix
     has no room beside a block, in other types than ``float32``, and outside the
-    compiled core it is one after the other. Differentiable by all but the codes; for
-    weights the sums are kept.
+    compiled core it is one after the other. Differentiable once, by all but the codes;
+    for weights the sums are kept.
 
     Args:
         rowptr: See :func:`coded_spmm`; ``None``, as ``col``, for the vectors of the
@@ -195,7 +166,7 @@ def coded_linear(
         weight: See :func:`coded_spmm`.
         codes: See :func:`coded_gather`.
         codebooks: See :func:`coded_gather`.
-        matrix: W, ``[H, C]``.
+        matrix: W, ``[H, C]``; it is taken to the codebooks' type.
         compose: See :func:`coded_gather`. (default: ``"concat"``)
         check: See :func:`coded_spmm`. (default: ``True``)
 
@@ -215,7 +186,7 @@ def coded_linear(
         tensor([[83.],
                 [ 0.]])
     """
-    rows = _rows(codes, codebooks, compose, "coded_linear")
+    rows = given_rows(codes, codebooks, compose, "coded_linear")
     width = rows.codebooks.size(1) * (len(rows.sizes) if compose == "concat" else 1)
     if not isinstance(matrix, Tensor) or not matrix.is_floating_point():
         kind = matrix.dtype if isinstance(matrix, Tensor) else type(matrix).__name__
@@ -239,9 +210,9 @@ def coded_linear(
         sums = coded_spmm(
             rowptr, col, weight, codes, codebooks, compose=compose, check=check
         )
-        return sums @ matrix.t()
+        return mapped_sums(sums, matrix)
     else:
-        edges = _edges(rowptr, col, weight, "coded_linear")
+        edges = given_edges(rowptr, col, weight, "coded_linear")
     mapped: Tensor = library.linear(
         *edges,
         rows.codes,
@@ -255,140 +226,7 @@ def coded_linear(
     return mapped
 
 
-def _edges(
-    rowptr: Tensor, col: Tensor, weight: Tensor | None, owner: str
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Edges that were looked at as far as shapes and types go, in one piece."""
-    check_index(rowptr, "rowptr", owner)
-    check_index(col, "col", owner)
-    if rowptr.numel() == 0:
-        raise ValueError(
-            f"{owner} expects rowptr [M + 1] with at least its first entry, 0, got an "
-            "empty one"
-        )
-    if weight is not None:
-        weight = check_weight(weight, col, owner)
-    return rowptr.contiguous(), col.contiguous(), weight
-
-
-class _Rows(NamedTuple):
-    """Codes and codebooks as the registered operations take them."""
-
-    codes: Tensor
-    codebooks: Tensor
-    sizes: Sequence[int]
-    packed: bool
-
-
-def _rows(
-    codes: Tensor | HasPackedCodes,
-    codebooks: Tensor | Codebooks,
-    compose: str,
-    owner: str,
-) -> _Rows:
-    if compose not in ("concat", "sum"):
-        raise ValueError(f"{owner} expects compose 'concat' or 'sum', got {compose!r}")
-    flat, sizes = _flat(codebooks, owner)
-    if isinstance(codes, Tensor):
-        if codes.dtype not in _CODES:
-            raise TypeError(
-                f"{owner} expects codes as uint8, int16, int32 or int64, or packed as "
-                f"a CodeTable, got {codes.dtype}"
-            )
-        if codes.dim() != 2 or codes.size(1) != len(sizes):
-            raise ValueError(
-                f"{owner} got codes of shape {list(codes.shape)} for {len(sizes)} "
-                f"codebooks, expected [N, {len(sizes)}]"
-            )
-        return _Rows(codes.contiguous(), flat, sizes, packed=False)
-    if not isinstance(codes, HasPackedCodes):
-        raise TypeError(
-            f"{owner} expects codes as a tensor or a CodeTable, got "
-            f"{type(codes).__name__}"
-        )
-    packed, given = codes.packed, codes.codebook_sizes
-    if getattr(codes, "prefix", None) is not None:
-        raise ValueError(
-            f"{owner} reads codes that are stored, got some that the order of nodes "
-            "tells; pass the table's explicit() codes"
-        )
-    if tuple(given) != tuple(sizes):
-        raise ValueError(
-            f"{owner} got codes with K = {tuple(given)} and codebooks with K = "
-            f"{tuple(sizes)}"
-        )
-    if packed.dtype != torch.uint8 or packed.shape[1:] != (row_bytes(given),):
-        raise ValueError(
-            f"{owner} expects packed codes as uint8 [N, {row_bytes(given)}], got "
-            f"{packed.dtype} {list(packed.shape)}"
-        )
-    return _Rows(packed.contiguous(), flat, sizes, packed=True)
-
-
-def _flat(codebooks: Tensor | Codebooks, owner: str) -> tuple[Tensor, Sequence[int]]:
-    """Codewords on one axis, ``[R, S]``, and the alphabets."""
-    sizes: Sequence[int]
-    if isinstance(codebooks, Codebooks):
-        flat, sizes = codebooks.weight, codebooks.sizes
-        scale = codebooks.scale
-        if flat.dim() != 2 or flat.size(0) not in (sum(sizes), max(sizes)):
-            raise ValueError(
-                f"{owner} expects codebooks [{sum(sizes)}, S], or [{max(sizes)}, S] "
-                f"shared by all positions, got shape {list(flat.shape)}"
-            )
-        if scale is not None:
-            flat = codebooks.dequantized()
-    elif not isinstance(codebooks, Tensor):
-        raise TypeError(
-            f"{owner} expects codebooks as a tensor [D, K, S] or as Codebooks, got "
-            f"{type(codebooks).__name__}"
-        )
-    elif codebooks.dim() != 3 or 0 in codebooks.shape:
-        raise ValueError(
-            f"{owner} expects codebooks [D, K, S] with D, K and S of at least 1, got "
-            f"shape {list(codebooks.shape)}; alphabets of different size go into "
-            "Codebooks"
-        )
-    else:
-        flat = codebooks.flatten(0, 1)
-        sizes = [codebooks.size(1)] * codebooks.size(0)
-    if not flat.is_floating_point():
-        raise TypeError(
-            f"{owner} expects codebooks of a floating-point type, or int8 Codebooks "
-            f"with a scale, got {flat.dtype}"
-        )
-    return flat.contiguous(), sizes
-
-
-def check_index(index: Tensor, name: str, owner: str) -> None:
-    """Check a list of nodes or pointers.
-
-    Raises:
-        TypeError: Not a tensor of int32 or int64.
-        ValueError: More than one axis.
-    """
-    if not isinstance(index, Tensor) or index.dtype not in _INDICES:
-        kind = index.dtype if isinstance(index, Tensor) else type(index).__name__
-        raise TypeError(f"{owner} expects {name} as int32 or int64, got {kind}")
-    if index.dim() != 1:
-        raise ValueError(
-            f"{owner} expects {name} of one axis, got shape {list(index.shape)}"
-        )
-
-
-def check_weight(weight: Tensor, col: Tensor, owner: str) -> Tensor:
-    """Check weights of edges, and give them in one piece.
-
-    Raises:
-        TypeError: Not a tensor of floating-point numbers.
-        ValueError: Not one per edge.
-    """
-    if not isinstance(weight, Tensor) or not weight.is_floating_point():
-        kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
-        raise TypeError(f"{owner} expects weight of a floating-point type, got {kind}")
-    if weight.shape != col.shape:
-        raise ValueError(
-            f"{owner} expects a weight per edge, {list(col.shape)}, got shape "
-            f"{list(weight.shape)}"
-        )
-    return weight.contiguous()
+def mapped_sums(sums: Tensor, matrix: Tensor) -> Tensor:
+    """Sums that are there, times the transposed matrix, in their type as ever."""
+    with torch.autocast(sums.device.type, enabled=False):
+        return sums @ matrix.to(sums.dtype).t()

@@ -1,11 +1,11 @@
 """The operations over codes as torch sees them: schema, gradients, fake kernels.
 
-``kdgraph::coded_gather`` and ``kdgraph::coded_spmm`` take flat tensors and plain
-numbers only. The functions to call are in :mod:`kdgraph.ops.coded`.
+``kdgraph::coded_gather``, ``kdgraph::coded_spmm`` and the others take flat tensors and
+plain numbers only. The functions to call are in :mod:`kdgraph.ops.coded`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -138,15 +138,23 @@ def grad_linear(
     sizes: Sequence[int],
     packed: bool,
     concat: bool,
+    by_codebooks: bool,
+    by_matrix: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The gradients by the codebooks and by the matrix."""
+    """The gradients by the codebooks and by the matrix; empty where not asked for."""
     layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
     edges, run = Edges(rowptr, col, weight), implementation(codebooks)
     given = grad.contiguous(), edges, codes, codebooks, matrix, layout
+    needed = by_codebooks, by_matrix
     if isinstance(run, Fused) and run.fuses(codebooks, matrix):
-        return run.grad_linear(*given)
-    by_codebooks, by_matrix = unfused.grad_linear(run, *given)
-    return by_codebooks.to(codebooks.dtype), by_matrix.to(matrix.dtype)
+        found = run.grad_linear(*given, needed=needed)
+    else:
+        found = unfused.grad_linear(run, *given, needed=needed)
+    first, second = (
+        like.new_empty(0) if one is None else one.to(like.dtype)
+        for one, like in zip(found, (codebooks, matrix), strict=True)
+    )
+    return first, second
 
 
 @_operation("coded_grad_weight")
@@ -245,9 +253,17 @@ def _(
     codes: Tensor,
     codebooks: Tensor,
     matrix: Tensor,
-    *_layout: object,
+    sizes: Sequence[int],
+    packed: bool,
+    concat: bool,
+    by_codebooks: bool,
+    by_matrix: bool,
 ) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(codebooks), torch.empty_like(matrix)
+    asked = (codebooks, by_codebooks), (matrix, by_matrix)
+    first, second = (
+        torch.empty_like(one) if wanted else one.new_empty(0) for one, wanted in asked
+    )
+    return first, second
 
 
 @grad_codebooks.fake
@@ -346,8 +362,21 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
             "the operation coded_linear has no gradient by the weights of edges; call "
             "kdgraph.ops.coded_linear, which then keeps the sums"
         )
-    found = grad_linear(grad, *ctx.saved_tensors, *ctx.layout)
-    return None, None, None, None, *found, None, None, None, None
+    needed = ctx.needs_input_grad[4:6]
+    found = grad_linear(grad, *ctx.saved_tensors, *ctx.layout, *needed)
+    given = (one if asked else None for one, asked in zip(found, needed, strict=True))
+    return None, None, None, None, *given, None, None, None, None
+
+
+def _refuse_twice(ctx: Any, *grads: Tensor | None) -> NoReturn:
+    raise RuntimeError(
+        "the operations over codes are differentiable once, and a gradient of a "
+        "gradient was asked for; compose the vectors, encoder(n_id), for such steps"
+    )
+
+
+def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+    return
 
 
 torch.library.register_autograd(
@@ -360,6 +389,11 @@ torch.library.register_autograd(
 torch.library.register_autograd(
     neighbor_sum.name, _neighbor_sum_backward, setup_context=_keep_neighbor_sum
 )
+for _gradient in (grad_codebooks, grad_weight, grad_linear):
+    # Without a formula torch would take the gradient of a gradient for zero.
+    torch.library.register_autograd(
+        _gradient.name, _refuse_twice, setup_context=_keep_nothing
+    )
 for _device in AUTOCAST_DEVICES:
     # Sums over thousands of neighbours want float32, and codebooks are small.
     torch.library.register_autocast(gather.name, _device, torch.float32)

@@ -34,6 +34,9 @@ VARIABLE = "KDGRAPH_ISA"
 _BLOCK_ELEMENTS = 1 << 22
 """Sums that exist in two types at once, where codebooks are in half precision."""
 
+_PANEL = 32
+"""Columns to a multiple of which a matrix is filled up."""
+
 _MAPPED_BYTES = 1 << 18
 """Bytes of a map that has room in a core's own cache beside a block of sums."""
 
@@ -154,7 +157,8 @@ def fuses(codebooks: Tensor, matrix: Tensor) -> bool:
     no match for torch's product.
     """
     own = codebooks.dtype == matrix.dtype == torch.float32
-    small = matrix.numel() * matrix.element_size() <= _MAPPED_BYTES
+    height, width = (-(-size // _PANEL) * _PANEL for size in matrix.shape)
+    small = height * width * matrix.element_size() <= _MAPPED_BYTES
     return own and small and instruction_set() != "portable"
 
 
@@ -188,16 +192,18 @@ def grad_linear(
     codebooks: Tensor,
     matrix: Tensor,
     layout: Layout,
-) -> tuple[Tensor, Tensor]:
+    *,
+    needed: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:
     """Gradients by codebooks ``[R, S]`` and matrix, from that by the mapped sums."""
     codes = _narrow(codes, layout, check=False)
     books, matrix, grad = _floats(codebooks), _floats(matrix), _floats(grad)
     given = _Given(codes, layout, books, books.size(1))
-    by_books, by_matrix = torch.zeros_like(books), torch.zeros_like(matrix)
+    by_books = torch.zeros_like(books) if needed[0] else None
+    by_matrix = torch.zeros_like(matrix) if needed[1] else None
     if grad.numel() and edges.count(codes.size(0)):
-        height, found = matrix.size(0), (by_books, by_matrix)
-        run = load_core().kdgraph_grad_linear
-        given.call(run, edges, matrix, height, grad, *found)
+        run, height = load_core().kdgraph_grad_linear, matrix.size(0)
+        given.call(run, edges, matrix, height, grad, by_books, by_matrix)
     return by_books, by_matrix
 
 
@@ -273,7 +279,7 @@ class _Given:
         self,
         operation: Callable[..., int],
         edges: Edges,
-        *numbers: Tensor | int,
+        *numbers: Tensor | int | None,
         check: bool = False,
     ) -> None:
         """Run an operation over some edges, on numbers and tensors of them."""

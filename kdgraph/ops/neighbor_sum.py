@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kdgraph.ops import library
-from kdgraph.ops.coded import check_index, check_weight
+from kdgraph.ops.arguments import check_index, check_weight
 
 
 def neighbor_sum(

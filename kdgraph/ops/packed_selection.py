@@ -4,8 +4,8 @@ from functools import cached_property
 
 from torch import Tensor
 
+from kdgraph.ops.arguments import PackedCodes
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.coded import PackedCodes
 from kdgraph.ops.packing import unpack
 from kdgraph.ops.selection import Readable, Selection
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from kdgraph.ops import native_sampling, reference_sampling
+from kdgraph.ops.arguments import check_index
 from kdgraph.ops.backend import backend
-from kdgraph.ops.coded import check_index
 from kdgraph.ops.sampled import Sampled
 
 

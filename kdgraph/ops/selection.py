@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from kdgraph.ops.arguments import HasPackedCodes
 from kdgraph.ops.codebooks import Codebooks
-from kdgraph.ops.coded import HasPackedCodes
 from kdgraph.ops.dropped import drop_codes, with_zero_codewords
 from kdgraph.ops.echo import QueryEcho, ScaledEcho
 from kdgraph.ops.lookup import lookup, lookup_sum

@@ -31,11 +31,17 @@ def grad_linear(
     codebooks: Tensor,
     matrix: Tensor,
     layout: Layout,
-) -> tuple[Tensor, Tensor]:
+    *,
+    needed: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:
     """Gradients by the codebooks and the matrix; sums are made again."""
     grad, matrix = at_least_float32(grad), at_least_float32(matrix)
-    books = at_least_float32(codebooks)
-    width = codebooks.size(1)
-    by_books = run.grad_codebooks(grad @ matrix, edges, codes, layout, width=width)
-    sums = run.spmm(edges, codes, books, layout, check=False)
-    return by_books, grad.t() @ sums
+    by_books = by_matrix = None
+    if needed[0]:
+        width = codebooks.size(1)
+        by_books = run.grad_codebooks(grad @ matrix, edges, codes, layout, width=width)
+    if needed[1]:
+        books = at_least_float32(codebooks)
+        sums = run.spmm(edges, codes, books, layout, check=False)
+        by_matrix = grad.t() @ sums
+    return by_books, by_matrix

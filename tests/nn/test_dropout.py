@@ -90,3 +90,18 @@ def test_p_out_of_range() -> None:
 def test_compiled_without_breaks() -> None:
     dropout = torch.compile(Dropout(0.5), fullgraph=True, backend="eager")
     assert set(dropout(torch.ones(100)).unique().tolist()) == {0.0, 2.0}
+
+
+def test_functional_gradients_are_those_of_autograd() -> None:
+    x, dropout = torch.randn(50), Dropout(0.5)
+    torch.manual_seed(2)
+    found = torch.func.grad(lambda v: dropout(v).square().sum())(x)
+    torch.manual_seed(2)
+    factor = dropout(torch.ones(50))
+    torch.testing.assert_close(found, 2 * factor.square() * x)
+
+
+def test_what_torch_refuses_is_refused() -> None:
+    for x in (torch.ones(4, dtype=torch.complex64), torch.eye(4).to_sparse()):
+        with pytest.raises(NotImplementedError):
+            Dropout(0.5)(x)

@@ -208,13 +208,59 @@ def test_compiled_without_breaks():
         torch.testing.assert_close(one, other)
 
 
-def test_autocast_maps_in_float32():
+@pytest.mark.parametrize("learned", [False, True])
+def test_autocast_maps_in_float32(learned):
     problem = make_problem(PLAIN)
-    given = (problem.rowptr, problem.col, problem.weight, problem.codes, problem.books)
-    weight = torch.randn(6, 12)
+    edges = problem.rowptr, problem.col, problem.weight.requires_grad_(learned)
+    given = *edges, problem.codes, problem.books, torch.randn(6, 12)
     with torch.autocast("cpu", torch.bfloat16):
-        found = coded_linear(*given, weight)
-    assert torch.equal(found, coded_linear(*given, weight))
+        found = coded_linear(*given)
+    assert torch.equal(found, coded_linear(*given))
+
+
+@pytest.mark.usefixtures("backend_name")
+def test_only_what_is_asked_for_is_computed():
+    problem = make_problem(PLAIN)
+    edges = problem.rowptr, problem.col, problem.weight
+    weight, grads = torch.randn(6, 12), []
+    upstream = torch.randn(90, 6)
+    for by_books, by_matrix in ((True, True), (True, False), (False, True)):
+        books = problem.books._replace(
+            weight=problem.books.weight.clone().requires_grad_(by_books)
+        )
+        weight = weight.detach().clone().requires_grad_(by_matrix)
+        coded_linear(*edges, problem.codes, books, weight).backward(upstream)
+        grads.append((books.weight.grad, weight.grad))
+    assert torch.equal(grads[0][0], grads[1][0])
+    assert torch.equal(grads[0][1], grads[2][1])
+    assert grads[1][1] is None
+    assert grads[2][0] is None
+
+
+@pytest.mark.usefixtures("backend_name")
+def test_a_gradient_of_a_gradient_is_refused():
+    problem = make_problem(PLAIN)
+    edges = problem.rowptr, problem.col, problem.weight
+    books = torch.randn(4, 5, 3, requires_grad=True)
+    weight = torch.randn(6, 12, requires_grad=True)
+    for out in (
+        coded_linear(*edges, problem.codes, books, weight),
+        coded_spmm(*edges, problem.codes, books) @ weight.t(),
+        coded_gather(problem.codes, books) @ weight.t(),
+    ):
+        (grad,) = torch.autograd.grad(out.square().sum(), books, create_graph=True)
+        with pytest.raises(RuntimeError, match="differentiable once"):
+            grad.square().sum().backward()
+
+
+@pytest.mark.usefixtures("backend_name")
+def test_a_map_much_wider_than_the_sums():
+    problem = make_problem(Case((5,), 2, "uint8", "concat"))
+    weight = torch.randn(1500, 2)
+    edges = problem.rowptr, problem.col, problem.weight
+    found = coded_linear(*edges, problem.codes, problem.books, weight)
+    sums = coded_spmm(*edges, problem.codes, problem.books)
+    torch.testing.assert_close(found, sums @ weight.t(), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.usefixtures("backend_name")
