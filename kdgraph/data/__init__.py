@@ -6,6 +6,7 @@ from kdgraph.data.adjacency import (
     to_pyg_edge_index,
     to_torch_csr,
 )
+from kdgraph.data.disk import open_csr, prepare_graph, verify_graph
 from kdgraph.data.edges import build_adjacency
 from kdgraph.data.graph import Graph
 from kdgraph.data.load import load_graph
@@ -20,8 +21,11 @@ __all__ = [
     "gcn_norm",
     "homophily",
     "load_graph",
+    "open_csr",
+    "prepare_graph",
     "sbm",
     "to_edge_index",
     "to_pyg_edge_index",
     "to_torch_csr",
+    "verify_graph",
 ]

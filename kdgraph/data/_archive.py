@@ -6,6 +6,7 @@ import math
 import os
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ class Header:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    fortran_order: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -135,6 +137,35 @@ class Archive:
         except _DAMAGE as error:
             raise self._damaged(key) from error
 
+    def pieces(self, key: str, size: int, *, skip: int = 0) -> Iterator[NDArray[Any]]:
+        """Yield the values of an array flat, in the order in which they are stored.
+
+        Several arrays, or one from several places, may be read at the same time.
+
+        Args:
+            key: The array.
+            size: Values at a time.
+            skip: Values to pass over first.
+
+        Raises:
+            ValueError: If its bytes are damaged.
+        """
+        header = self.header(key)
+        width = header.dtype.itemsize
+        before, left = skip * width, header.nbytes - skip * width
+        try:
+            with self._zip.open(self._members[key]) as file:
+                _read_header(file)
+                while before:
+                    before -= len(_read_exactly(file, min(before, 1 << 20)))
+                while left:
+                    data = _read_exactly(file, min(left, size * width))
+                    left -= len(data)
+                    yield np.frombuffer(data, header.dtype)
+                file.read(1)  # where the checksum of the member is compared
+        except _DAMAGE as error:
+            raise self._damaged(key) from error
+
     def fault(self, what: str, remedy: str) -> ValueError:
         """Return the error that says what is wrong and what to do."""
         return ValueError(f"{self.path}: {what}; {remedy}.")
@@ -160,7 +191,14 @@ class Archive:
 def _read_header(file: IO[bytes]) -> Header:
     version = npy.read_magic(file)
     if version == (1, 0):
-        shape, _, dtype = npy.read_array_header_1_0(file)
+        shape, fortran, dtype = npy.read_array_header_1_0(file)
     else:  # 3.0 differs from 2.0 in the encoding of field names only
-        shape, _, dtype = npy.read_array_header_2_0(file)
-    return Header(tuple(shape), dtype)
+        shape, fortran, dtype = npy.read_array_header_2_0(file)
+    return Header(tuple(shape), dtype, bool(fortran))
+
+
+def _read_exactly(file: IO[bytes], size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise EOFError
+    return data

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from kdgraph.data.arxiv_year import load_arxiv_year
+from kdgraph.data.disk import load_disk
 from kdgraph.data.graph import Graph
 from kdgraph.data.npz import load_npz
 from kdgraph.data.ogb import load_ogb
@@ -41,6 +42,7 @@ def load_graph(
     ``cornell5``, ``tolokers``, ``minesweeper``   ``load_placed``
     ``blogcatalog``, ``pos-wikipedia``            many labels per node, the same
     a path ending in ``.npz``                     your own, see ``load_npz``
+    a folder of ``kdgraph prepare``               mapped from disk, see ``load_disk``
     ============================================  =====================================
 
     Input features, if a data set has any, are dropped, and ``notes`` says so.
@@ -52,7 +54,7 @@ def load_graph(
             downloaded into it (citation graphs and OGB) or refused (the others).
             Paths to files do not depend on it.
         directed: Keep edges one way instead of symmetrising them, where a graph has
-            directions.
+            directions; of a folder, this was decided when it was prepared.
         seed: Seed of a generated graph; the others do not depend on it.
 
     Returns:
@@ -68,10 +70,10 @@ def load_graph(
         20000
     """
     path = os.fspath(name)
-    if path.lower().endswith(".npz"):
-        return load_npz(Path(path).expanduser(), directed=directed)
     key = path.strip().lower().replace("_", "-")
     known = _CHOICES.get(key)
+    if known is None:
+        return _load_path(path, key, directed=directed)
     if known == "sbm":
         return sbm(seed=seed, directed=directed)
     if known in _PLANETOID:
@@ -80,11 +82,18 @@ def load_graph(
         return load_ogb(known, root, directed=directed)
     if known == "arxiv-year":
         return load_arxiv_year(root, directed=directed)
-    if known in PLACED:
-        return load_placed(known, root)
+    return load_placed(known, root)
+
+
+def _load_path(path: str, key: str, *, directed: bool) -> Graph:
+    place = Path(path).expanduser()
+    if path.lower().endswith(".npz"):
+        return load_npz(place, directed=directed)
+    if path and place.is_dir():
+        return load_disk(place, directed=directed)
     close = difflib.get_close_matches(key, _CHOICES, n=1, cutoff=0.5)
     hint = f"did you mean {_CHOICES[close[0]]!r}? " if close else ""
     raise ValueError(
         f"unknown graph {path!r}; {hint}Choose one of {', '.join(_CHOICES.values())}, "
-        "or give a path ending in .npz."
+        "or give a path ending in .npz or a folder that 'kdgraph prepare' wrote."
     )

@@ -12,7 +12,7 @@ from kdgraph.data._assemble import SPLITS, assemble, check_edges, check_integers
 from kdgraph.data._memory import build_bytes, require_memory
 from kdgraph.data.graph import Graph
 
-_KEYS = ("edge_index", "num_nodes", "y", *SPLITS)
+KEYS = ("edge_index", "num_nodes", "y", *SPLITS)
 _FEATURES = ("x", "feat", "feats", "features", "node_feat", "node_features")
 _MASKS = {
     "train_idx": ("train_mask", "train_masks"),
@@ -61,15 +61,16 @@ def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
         Graph('path', num_nodes=3, num_edges=4, num_classes=2, directed=False)
     """
     with Archive(path) as archive:
-        _check_keys(archive)
-        headers = {key: archive.header(key) for key in _KEYS}
-        num_nodes = _num_nodes(archive)
-        _check_sizes(archive, headers, num_nodes)
-        notes = tuple(
-            f"input features {list(archive.header(key).shape)} dropped"
-            for key in _FEATURES
-            if key in archive
-        )
+        check_keys(archive)
+        headers = {key: archive.header(key) for key in KEYS}
+        num_nodes = read_num_nodes(archive)
+        check_sizes(archive, headers, num_nodes)
+        check_edge_header(archive, num_nodes)
+        num_edges = headers["edge_index"].shape[1]
+        read = sum(header.nbytes for header in headers.values())
+        needed = read + build_bytes(num_nodes, num_edges) + 8 * headers["y"].nbytes
+        require_memory(needed, archive.path)
+        notes = dropped_features(archive)
         edge_index = archive.read("edge_index")
         check_edges(edge_index, num_nodes, archive.path)
         y = archive.read("y")
@@ -87,11 +88,18 @@ def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
     )
 
 
-def _check_keys(archive: Archive) -> None:
-    missing = [key for key in _KEYS if key not in archive]
+def label_keys(archive: Archive) -> list[str]:
+    """Return the names of labels, splits and masks that are there."""
+    masks = (mask for names in _MASKS.values() for mask in names)
+    return [key for key in ("y", *SPLITS, *masks) if key in archive]
+
+
+def check_keys(archive: Archive) -> None:
+    """Check that all arrays of a graph are there."""
+    missing = [key for key in KEYS if key not in archive]
     if not missing:
         return
-    remedy = f"an .npz graph holds {', '.join(_KEYS)}"
+    remedy = f"an .npz graph holds {', '.join(KEYS)}"
     for key in missing:
         for mask in _MASKS.get(key, ()):
             if mask in archive:
@@ -99,7 +107,17 @@ def _check_keys(archive: Archive) -> None:
     raise archive.fault(f"{', '.join(missing)} missing", remedy)
 
 
-def _num_nodes(archive: Archive) -> int:
+def dropped_features(archive: Archive) -> tuple[str, ...]:
+    """Return a note for each array of input features."""
+    return tuple(
+        f"input features {list(archive.header(key).shape)} dropped"
+        for key in _FEATURES
+        if key in archive
+    )
+
+
+def read_num_nodes(archive: Archive) -> int:
+    """Read and check ``num_nodes``."""
     header = archive.header("num_nodes")
     remedy = "store one positive integer"
     if header.shape not in ((), (1,)):
@@ -114,8 +132,8 @@ def _num_nodes(archive: Archive) -> int:
     return num_nodes
 
 
-def _check_sizes(archive: Archive, headers: dict[str, Header], num_nodes: int) -> None:
-    # From the headers alone, so that no array is allocated that cannot be meant.
+def check_sizes(archive: Archive, headers: dict[str, Header], num_nodes: int) -> None:
+    """Check labels and splits from the headers alone, before any is allocated."""
     shape = headers["y"].shape
     if len(shape) not in (1, 2) or shape[0] != num_nodes or 0 in shape:
         raise archive.fault(
@@ -132,13 +150,14 @@ def _check_sizes(archive: Archive, headers: dict[str, Header], num_nodes: int) -
                 f"{key} holds {shape[0]} ids for num_nodes = {num_nodes}",
                 "remove the duplicates",
             )
+
+
+def check_edge_header(archive: Archive, num_nodes: int) -> None:
+    """Check shape and type of ``edge_index`` before it is allocated."""
     # A stand-in of stride zero has the declared shape and type, but no memory.
-    edges = headers["edge_index"]
+    edges = archive.header("edge_index")
     if len(edges.shape) != 2 or edges.shape[0] != 2 or edges.dtype.kind not in "iu":
         stand_in: NDArray[np.generic] = np.broadcast_to(
             np.zeros((), dtype=edges.dtype), edges.shape
         )
         check_edges(stand_in, num_nodes, archive.path)
-    read = sum(headers[key].nbytes for key in _KEYS)
-    needed = read + build_bytes(num_nodes, edges.shape[1]) + 8 * headers["y"].nbytes
-    require_memory(needed, archive.path)

@@ -7,16 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from kdgraph.data._archive import Archive
-from kdgraph.data._assemble import SPLITS, assemble
-from kdgraph.data._csv import count_columns, read_ints
+from kdgraph.data._assemble import assemble
+from kdgraph.data._csv import read_ints
 from kdgraph.data._download import default_root, fetch, is_empty
 from kdgraph.data._memory import build_bytes, require_memory
 from kdgraph.data._ogb_download import download
+from kdgraph.data._ogb_raw import (
+    BINARY,
+    EDGES,
+    binary_notes,
+    binary_sizes,
+    check_announced,
+    present,
+    read_binary_labels,
+    read_splits,
+    read_text_labels,
+    text_notes,
+    text_sizes,
+)
 from kdgraph.data.graph import Graph
 
 
@@ -82,7 +93,7 @@ def load_ogb(
         fetch(name, folder, base, lambda staging: download(name, staging))
     read = _read_binary if source.binary else _read_text
     edge_index, y, num_nodes, notes = read(folder)
-    splits = _read_splits(folder, source.split)
+    splits = read_splits(folder, source.split)
     return assemble(
         name,
         edge_index,
@@ -95,6 +106,12 @@ def load_ogb(
     )
 
 
+def stored_both_ways(folder: Path) -> bool:
+    """Return whether the graph of a folder is undirected, whatever is asked for."""
+    name = folder.resolve().name.removesuffix("_pyg")
+    return any(one.both_ways and one.folder == name for one in _SOURCES.values())
+
+
 def _find(source: _Source, base: Path) -> Path | None:
     names = (source.folder, f"{source.folder}_pyg")
     for folder in (base / names[0], base / names[1]):
@@ -103,86 +120,30 @@ def _find(source: _Source, base: Path) -> Path | None:
     return base if base.name in names and (base / "raw").is_dir() else None
 
 
-def _present(folder: Path, *parts: str) -> Path:
-    path = folder.joinpath(*parts)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{folder}: {Path(*parts)} missing; add it, or name another folder with "
-            "root to download the data set again."
-        )
-    return path
-
-
 def _read_text(
     folder: Path,
 ) -> tuple[NDArray[Any], NDArray[Any], int, tuple[str, ...]]:
-    edges = _present(folder, "raw", "edge.csv.gz")
-    labels = _present(folder, "raw", "node-label.csv.gz")
-    nodes = read_ints(_present(folder, "raw", "num-node-list.csv.gz"))
-    if nodes.size != 1 or nodes[0, 0] < 1:
-        raise ValueError(
-            f"{folder}: raw/num-node-list.csv.gz must hold one positive number; copy "
-            "or download it again."
-        )
-    num_nodes = int(nodes[0, 0])
-    declared = folder / "raw" / "num-edge-list.csv.gz"
-    num_edges = read_ints(declared) if declared.is_file() else None
+    edges = present(folder, EDGES)
+    present(folder, "raw", "node-label.csv.gz")
+    num_nodes, num_edges = text_sizes(folder)
     if num_edges is not None:
-        require_memory(build_bytes(num_nodes, int(num_edges.sum())), folder)
+        require_memory(build_bytes(num_nodes, num_edges), folder)
     edge_index = read_ints(edges, columns=2).T
-    if num_edges is not None and edge_index.shape[1] != num_edges.sum():
-        raise ValueError(
-            f"{edges}: {edge_index.shape[1]} edges found where {num_edges.sum()} are "
-            "announced in num-edge-list.csv.gz; copy or download it again."
-        )
-    width = count_columns(folder / "raw" / "node-feat.csv.gz")
-    notes = (f"input features [{num_nodes}, {width}] dropped",) if width else ()
-    return edge_index, read_ints(labels)[:, 0], num_nodes, notes
+    check_announced(edges, edge_index.shape[1], num_edges)
+    return (
+        edge_index,
+        read_text_labels(folder),
+        num_nodes,
+        text_notes(folder, num_nodes),
+    )
 
 
 def _read_binary(
     folder: Path,
 ) -> tuple[NDArray[Any], NDArray[Any], int, tuple[str, ...]]:
-    graph = _present(folder, "raw", "data.npz")
-    with Archive(_present(folder, "raw", "node-label.npz")) as archive:
-        archive.require("node_label")
-        y = archive.read("node_label").reshape(-1)
+    graph = present(folder, BINARY)
+    y = read_binary_labels(folder)
     with Archive(graph) as archive:
-        archive.require("edge_index", "num_nodes_list")
-        edges = archive.header("edge_index")
-        num_nodes = int(archive.read("num_nodes_list").sum())
-        num_edges = edges.shape[-1] if edges.shape else 0
+        num_nodes, num_edges = binary_sizes(archive)
         require_memory(build_bytes(num_nodes, num_edges), folder)
-        notes: tuple[str, ...] = ()
-        if "node_feat" in archive:
-            shape = list(archive.header("node_feat").shape)
-            notes = (f"input features {shape} dropped",)
-        edge_index = archive.read("edge_index")
-    if y.dtype.kind == "f":  # unlabelled papers are stored as nan
-        y = np.where(np.isnan(y), -1, y).astype(np.int64)
-    return edge_index, y, num_nodes, notes
-
-
-def _read_splits(folder: Path, split: str) -> dict[str, NDArray[Any]]:
-    parts = dict(zip(SPLITS, ("train", "valid", "test"), strict=True))
-    packed = folder / "split" / split / "split_dict.pt"
-    if not packed.is_file():
-        return {
-            key: read_ints(_present(folder, "split", split, f"{part}.csv.gz"))[:, 0]
-            for key, part in parts.items()
-        }
-    try:
-        # Some files hold numpy arrays, which are plain data but not on torch's list.
-        types = [np.ndarray, np.dtype, type(np.dtype(np.int64))]
-        build: Any = np.empty(0).__reduce__()[0]
-        with torch.serialization.safe_globals(
-            [build, (build, "numpy.core.multiarray._reconstruct"), *types]
-        ):
-            found = torch.load(packed, weights_only=True)
-        return {key: np.asarray(found[part]) for key, part in parts.items()}
-    except Exception as error:
-        # A damaged archive, an unexpected type or a missing part.
-        raise ValueError(
-            f"{packed}: the file does not hold a train, valid and test split; copy or "
-            "download it again."
-        ) from error
+        return archive.read("edge_index"), y, num_nodes, binary_notes(archive)

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from kdgraph.atomic import remove_leftovers
-from kdgraph.training._lock import acquire
+from kdgraph.lock import acquire
 from kdgraph.training.auto import Pick
 from kdgraph.training.checkpoint import (
     load_checkpoint,

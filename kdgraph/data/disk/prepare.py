@@ -1,0 +1,112 @@
+"""From an edge list of any size to a graph on disk."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kdgraph.data.disk.build import Build, Prepared, Progress
+from kdgraph.data.disk.npz_source import npz_source
+from kdgraph.data.disk.ogb_source import ogb_source
+from kdgraph.data.disk.parquet_source import parquet_source
+from kdgraph.data.disk.source import EdgeSource
+from kdgraph.data.disk.staging import Staging, check_output, describe_files
+from kdgraph.data.disk.text_source import SUFFIXES, text_source
+
+DEFAULT_MEMORY = 2 << 30
+
+_LEAST_MEMORY = 1 << 12
+
+
+def prepare_graph(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    directed: bool = False,
+    num_nodes: int | None = None,
+    memory: int = DEFAULT_MEMORY,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Prepared:
+    r"""Write an edge list of any size as a memory-mapped graph.
+
+    The result is that of :func:`build_adjacency`: rows of targets, sources ascending,
+    repeated edges once, both ways unless ``directed``. Edges are distributed over
+    files by target and sorted one file at a time, so they never lie in memory
+    together; on disk, 8 bytes for each and its reverse are needed beside the result
+    while it is built. Labels and splits, where the input has them, are read whole.
+
+    The graph is built in a hidden folder beside ``output`` and gets its name once it
+    is complete. A killed build leaves that folder, and the same call goes on with it if
+    the input has not changed; after an error nothing is left.
+
+    Args:
+        source: ``FILE.npz`` with the arrays of :func:`load_npz` or ``edge_index``
+            alone; text of two ids per line (``.csv``, ``.tsv``, ``.txt``, also with
+            ``.gz``); ``FILE.parquet``, with pyarrow; or a folder as OGB unpacks it.
+        output: The folder to write.
+        directed: Keep edges one way.
+        num_nodes: N, at most :math:`2^{32}`, where the input does not say it.
+            (default: the largest id, and one)
+        memory: Bytes that edges may take at once. (default: 2 GiB)
+        force: Replace a graph on disk that is there.
+        progress: Told how far it is.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileNotFoundError: If a file of an OGB folder is missing.
+        ValueError: In one sentence, if the input is malformed or the output is there.
+        OSError: If the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp())
+        >>> _ = (path / "edges.csv").write_text("source,target\n0,1\n1,0\n1,2\n")
+        >>> done = prepare_graph(path / "edges.csv", path / "graph")
+        >>> done.meta.num_nodes, done.meta.num_edges, done.repeated
+        (3, 4, 1)
+    """
+    if memory < _LEAST_MEMORY:
+        raise ValueError(f"memory is at least {_LEAST_MEMORY} bytes (got {memory}).")
+    place = Path(output).expanduser()
+    check_output(place, force=force)
+    edges = open_source(Path(source).expanduser(), num_nodes)
+    files = describe_files(edges.files)
+    one_way = directed and not edges.both_ways
+    staging = Staging(
+        place, {"files": files, "directed": one_way, "num_nodes": num_nodes}
+    )
+    try:
+        build = Build(
+            staging, edges, directed=one_way, memory=memory, progress=progress
+        )
+        facts = {"path": os.fspath(source), "nbytes": sum(file[1] for file in files)}
+        return build.run(facts)
+    except Exception:
+        staging.discard()
+        raise
+    finally:
+        staging.release()
+
+
+def open_source(path: Path, num_nodes: int | None) -> EdgeSource:
+    """Look at an input of any kind.
+
+    Raises:
+        ValueError: If it is of none, or malformed.
+    """
+    name = path.name.lower()
+    if path.is_dir():
+        return ogb_source(path, num_nodes)
+    if name.endswith(".npz"):
+        return npz_source(path, num_nodes)
+    if name.endswith(SUFFIXES):
+        return text_source(path, num_nodes)
+    if name.endswith(".parquet"):
+        return parquet_source(path, num_nodes)
+    raise ValueError(
+        f"{path}: is no edge list by its name; give a .npz, .csv, .tsv, .txt (also "
+        "with .gz) or .parquet file, or a folder of OGB."
+    )
