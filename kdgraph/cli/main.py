@@ -1,5 +1,6 @@
 """Parse, dispatch, and turn errors into one sentence."""
 
+import errno
 import io
 import os
 import sys
@@ -7,11 +8,11 @@ from collections.abc import Sequence
 
 import torch
 
-from kdgraph.cli import export, inspect, plan, train
+from kdgraph.cli import export, inspect, plan, prepare, train
 from kdgraph.cli.parser import USER_ERROR, Parser
 from kdgraph.version import __version__
 
-COMMANDS = (train, export, inspect, plan)
+COMMANDS = (train, prepare, export, inspect, plan)
 
 FAILED = 1
 """Exit status of a run that could not be finished."""
@@ -20,6 +21,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """Exit status when the reader of the output has left, as shells have it."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _OUT_OF_MEMORY = (
     "out of memory; choose a smaller --dim or --codebook-size, or a method whose "
     "training bytes fit (see kdgraph plan)"
@@ -78,7 +80,8 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
-        return _fail(_sentence(error), USER_ERROR)
+        full = isinstance(error, OSError) and error.errno in _FULL
+        return _fail(_sentence(error), FAILED if full else USER_ERROR)
     except FloatingPointError as error:
         return _fail(_sentence(error), FAILED)
     except (MemoryError, RuntimeError) as error:

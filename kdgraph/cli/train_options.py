@@ -47,7 +47,7 @@ def _data(group: Any) -> None:
         "--dataset",
         default="sbm",
         metavar="NAME",
-        help=f"{DATASETS}, or the path of a FILE.npz",
+        help=f"{DATASETS}, or the path of a FILE.npz or of a folder of kdgraph prepare",
     )
     group.add_argument(
         "--root",

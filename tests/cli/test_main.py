@@ -16,7 +16,7 @@ from kdgraph.cli import main
 from kdgraph.cli.main import BROKEN_PIPE
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "export", "inspect", "plan")
+COMMANDS = ("train", "prepare", "export", "inspect", "plan")
 
 Kdgraph = Callable[..., Any]
 

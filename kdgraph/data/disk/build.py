@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kdgraph.data._assemble import SPLITS, check_labels, check_splits
 from kdgraph.data.disk.buckets import Bucket, Keys, scatter, sorted_runs
@@ -117,14 +118,9 @@ class Build:
 
         def keys() -> Iterator[Keys]:
             nonlocal read
-            shift = np.uint64(bits)
             for edges, done in self._source.blocks(self._block, num_nodes):
                 read += edges.shape[1]
-                source, target = edges.astype(np.uint64)
-                ways = [(target << shift) | source]
-                if not self._directed:
-                    ways.append((source << shift) | target)
-                yield np.concatenate(ways)
+                yield _keys(edges, bits, both_ways=not self._directed)
                 self._progress(done, "reading edges")
 
         announced, number = self._source.num_edges, _UNKNOWN_BUCKETS
@@ -187,6 +183,16 @@ class Build:
             return rows.finish(), rows.loops
         finally:
             rows.close()
+
+
+def _keys(edges: NDArray[np.int64], bits: int, *, both_ways: bool) -> Keys:
+    """The target of each edge above its source; then the other way round."""
+    rows = edges.view(np.uint64)
+    found = np.empty((1 + both_ways, edges.shape[1]), dtype=np.uint64)
+    for number, keys in enumerate(found):
+        np.left_shift(rows[1 - number], np.uint64(bits), out=keys)
+        keys |= rows[number]
+    return found.reshape(-1)
 
 
 def _ignore(done: float, stage: str) -> None:

@@ -84,8 +84,13 @@ def prepare_graph(
         )
         facts = {"path": os.fspath(source), "nbytes": sum(file[1] for file in files)}
         return build.run(facts)
-    except Exception:
-        staging.discard()
+    except BaseException as error:
+        # Only an interruption is worth going on from, and only once edges are read.
+        if isinstance(error, Exception) or not staging.state:
+            staging.discard()
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            # Writing itself does not say where: name what was to be written.
+            raise OSError(error.errno, error.strerror, str(place)) from error
         raise
     finally:
         staging.release()
