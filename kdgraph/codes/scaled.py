@@ -61,7 +61,8 @@ class ScaledAdjacency:
         for rows in _row_blocks(self.graph.indptr):
             pointers = self.graph.indptr[rows.start : rows.stop + 1]
             entries = slice(int(pointers[0]), int(pointers[-1]))
-            indices = self.graph.indices[entries]
+            # Columns mapped from a file may be read-only, which torch does not take.
+            indices = np.require(self.graph.indices[entries], requirements="W")
             # Twice as fast as a product with a torch.sparse tensor, and the only one
             # that reads half precision and int32 on the CPU.
             yield (

@@ -64,8 +64,8 @@ class Build:
     ) -> None:
         self._staging, self._source, self._directed = staging, source, directed
         self._progress = progress or _ignore
-        # A block takes some 48 bytes an edge on its way into buckets.
-        self._block = min(memory // 64, 1 << 22)
+        # A block takes some 65 bytes an edge on its way into buckets.
+        self._block = min(memory // 80, 1 << 22)
         self._step = min(memory // 64, 1 << 20)
         self._limit = memory // 16
 
@@ -191,7 +191,7 @@ def _keys(edges: NDArray[np.int64], bits: int, *, both_ways: bool) -> Keys:
     found = np.empty((1 + both_ways, edges.shape[1]), dtype=np.uint64)
     for number, keys in enumerate(found):
         np.left_shift(rows[1 - number], np.uint64(bits), out=keys)
-        keys |= rows[number]
+        np.bitwise_or(keys, rows[number], out=keys)
     return found.reshape(-1)
 
 
