@@ -17,8 +17,8 @@ from kdgraph.data.disk.source import Block, EdgeSource, settle_num_nodes
 
 SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 
-_CHUNK = 1 << 24
-_BYTES_PER_EDGE = 4  # of text, at the least
+_CHUNK = 1 << 23
+_BYTES_PER_EDGE = 2  # less than there is: text is copied several times as it is read
 _COMMAS = bytes.maketrans(b"\t;", b",,")
 _DIGITS = b"0123456789-"
 _EDGE = re.compile(rb"\s*(-?\d{1,18})(?:\s*[,;]\s*|\s+)(-?\d{1,18})\s*")
@@ -48,7 +48,7 @@ def text_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
 
 
 def text_blocks(path: Path, size: int, num_nodes: int) -> Iterator[Block]:
-    """Read at most ``size`` edges and 16 MiB of text at a time."""
+    """Read at most ``size`` edges and 8 MiB of text at a time."""
     line, found = 1, False
     chunk = min(_CHUNK, size * _BYTES_PER_EDGE)
     total = max(path.stat().st_size, 1)
