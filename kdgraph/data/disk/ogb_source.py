@@ -37,6 +37,11 @@ def ogb_source(folder: Path, num_nodes: int | None = None) -> EdgeSource:
         FileNotFoundError: If a file is missing.
         ValueError: If one is damaged.
     """
+    if not (folder / "raw").is_dir():
+        raise ValueError(
+            f"{folder}: is no folder of OGB, which holds raw and split; name a file of "
+            "edges, or such a folder."
+        )
     split = _split(folder)
     both_ways = stored_both_ways(folder)
     if (folder / BINARY).is_file():

@@ -59,7 +59,7 @@ class Staging:
     """
 
     def __init__(self, output: Path, identity: dict[str, Any]) -> None:
-        self.output = output
+        self.output = output.expanduser().resolve()
         self.path = staging_path(output)
         self._identity = json.loads(json.dumps(identity))
         self.path.mkdir(exist_ok=True)
@@ -84,12 +84,18 @@ class Staging:
             if item.name.removesuffix(".npy") not in meta.parts:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
         meta.write(self.path)
-        old = self.path.with_name(f".{self.output.resolve().name}.old")
+        # A folder cannot be renamed over one that is not empty.
+        old = self.path.with_name(f".{self.output.name}.old")
         if self.output.exists():
             shutil.rmtree(old, ignore_errors=True)
             self.output.rename(old)
-        self.path.rename(self.output)
-        sync_folder(self.output.resolve().parent)
+        try:
+            self.path.rename(self.output)
+        except OSError:
+            if old.exists():
+                old.rename(self.output)
+            raise
+        sync_folder(self.output.parent)
         shutil.rmtree(old, ignore_errors=True)
 
     def release(self) -> None:
