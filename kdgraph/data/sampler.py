@@ -1,14 +1,18 @@
 """NeighborSampler: neighbourhoods for PyG's NodeLoader, without further packages."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from typing_extensions import override
 
+from kdgraph.data.disk import DiskCSR
 from kdgraph.data.graph import Graph
 from kdgraph.ops import Pattern, check_num_neighbors, sample_neighbors
 
@@ -26,8 +30,9 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
     What is drawn follows from torch's generator, and not from the number of threads.
 
     Args:
-        graph: A :class:`kdgraph.data.Graph`, PyG's ``Data`` with an ``edge_index``, or
-            a :class:`kdgraph.ops.Pattern`.
+        graph: A :class:`kdgraph.data.Graph`, what :func:`kdgraph.data.open_csr` maps
+            from disk, PyG's ``Data`` with an ``edge_index``, or a
+            :class:`kdgraph.ops.Pattern`.
         num_neighbors: How many neighbours to draw at each hop; -1 for all.
         replace: Whether an edge may be drawn more than once. (default: ``False``)
 
@@ -50,7 +55,7 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
 
     def __init__(
         self,
-        graph: Graph | Data | Pattern,
+        graph: Graph | DiskCSR | Data | Pattern,
         num_neighbors: Sequence[int],
         *,
         replace: bool = False,
@@ -120,14 +125,14 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
         )
 
 
-def _pattern(graph: Graph | Data | Pattern) -> Pattern:
+def _pattern(graph: Graph | DiskCSR | Data | Pattern) -> Pattern:
     if isinstance(graph, Pattern):
         return graph
     if isinstance(graph, Graph):
-        rowptr, col = (
-            torch.from_numpy(part) for part in (graph.adj.indptr, graph.adj.indices)
-        )
+        rowptr, col = _wrap(graph.adj.indptr), _wrap(graph.adj.indices)
         return Pattern(rowptr, col, graph.num_nodes)
+    if isinstance(graph, DiskCSR):
+        return Pattern(_wrap(graph.rowptr), _wrap(graph.col), graph.num_nodes)
     if isinstance(graph, Data) and graph.edge_index is not None:
         source, target = graph.edge_index.cpu()
         return Pattern.of_edges(source, target, (graph.num_nodes, graph.num_nodes))
@@ -137,8 +142,17 @@ def _pattern(graph: Graph | Data | Pattern) -> Pattern:
     )
 
 
-def _placeholder(graph: Graph | Pattern) -> Data:
+def _wrap(array: NDArray[np.integer[Any]]) -> Tensor:
+    with warnings.catch_warnings():
+        # Of arrays mapped from a file; nothing is written to them.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
+        return torch.from_numpy(array)
+
+
+def _placeholder(graph: Graph | Pattern | DiskCSR) -> Data:
     edges = torch.empty((2, 0), dtype=torch.int64)
     if isinstance(graph, Pattern):
         return Data(edge_index=edges, num_nodes=graph.num_targets)
+    if isinstance(graph, DiskCSR):
+        return Data(edge_index=edges, num_nodes=graph.num_nodes)
     return Data(edge_index=edges, num_nodes=graph.num_nodes, y=graph.y)

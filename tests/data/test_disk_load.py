@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch_geometric.loader import NodeLoader
 
 from kdgraph.data import (
     Graph,
+    NeighborSampler,
     gcn_norm,
     homophily,
     load_graph,
@@ -187,3 +189,16 @@ def test_checksums(folder: Path, part: str) -> None:
     flip(f"{part}.npy", 150)(folder)
     with pytest.raises(ValueError, match=f"{part}.npy does not match its checksum"):
         verify_graph(folder)
+
+
+def test_neighbours_are_drawn_from_the_file(folder: Path, expected: Graph) -> None:
+    batches = []
+    for graph in (load_graph(folder), open_csr(folder), expected):
+        torch.manual_seed(0)
+        sampler = NeighborSampler(graph, [3, 2])
+        loader = NodeLoader(sampler.data, sampler, input_nodes=expected.train_idx)
+        batches.append(next(iter(loader)))
+        assert sampler.data.num_nodes == 400
+    for batch in batches[:2]:
+        assert torch.equal(batch.n_id, batches[2].n_id)
+        assert torch.equal(batch.edge_index, batches[2].edge_index)
