@@ -26,6 +26,7 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,7 @@ class Archive:
             with self._zip.open(self._members[key]) as file:
                 _read_header(file)
                 while before:
-                    before -= len(_read_exactly(file, min(before, 1 << 20)))
+                    before -= len(_read_exactly(file, min(before, _CHUNK)))
                 while left:
                     data = _read_exactly(file, min(left, size * width))
                     left -= len(data)
@@ -197,8 +198,12 @@ def _read_header(file: IO[bytes]) -> Header:
     return Header(tuple(shape), dtype, bool(fortran))
 
 
-def _read_exactly(file: IO[bytes], size: int) -> bytes:
-    data = file.read(size)
-    if len(data) != size:
-        raise EOFError
+def _read_exactly(file: IO[bytes], size: int) -> bytearray:
+    # Little by little: what is unpacked at once is copied several times on the way.
+    data = bytearray(size)
+    for start in range(0, size, _CHUNK):
+        piece = file.read(min(_CHUNK, size - start))
+        data[start : start + len(piece)] = piece
+        if len(piece) < min(_CHUNK, size - start):
+            raise EOFError
     return data

@@ -64,8 +64,8 @@ class Build:
     ) -> None:
         self._staging, self._source, self._directed = staging, source, directed
         self._progress = progress or _ignore
-        # A block takes some 65 bytes an edge on its way into buckets.
-        self._block = min(memory // 80, 1 << 22)
+        # A block takes some 90 bytes an edge on its way, the one before it included.
+        self._block = min(memory // 112, 1 << 22)
         self._step = min(memory // 64, 1 << 20)
         self._limit = memory // 16
 
