@@ -1,4 +1,10 @@
-"""Graphs by name or from a file, and the adjacency forms message passing takes."""
+"""Graphs by name or from a file, and the adjacency forms message passing takes.
+
+``NeighborSampler`` is PyG's and needs operations: it is imported when it is asked for,
+so that graphs stand alone.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from kdgraph.data.adjacency import (
     gcn_norm,
@@ -10,9 +16,11 @@ from kdgraph.data.disk import open_csr, prepare_graph, verify_graph
 from kdgraph.data.edges import build_adjacency
 from kdgraph.data.graph import Graph
 from kdgraph.data.load import load_graph
-from kdgraph.data.sampler import NeighborSampler
 from kdgraph.data.sbm import sbm
 from kdgraph.data.stats import homophily
+
+if TYPE_CHECKING:
+    from kdgraph.data.sampler import NeighborSampler
 
 __all__ = [
     "Graph",
@@ -29,3 +37,11 @@ __all__ = [
     "to_torch_csr",
     "verify_graph",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "NeighborSampler":
+        from kdgraph.data.sampler import NeighborSampler
+
+        return NeighborSampler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
