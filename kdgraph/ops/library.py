@@ -1,11 +1,11 @@
-"""The operations over codes as torch sees them: schema, gradients, fake kernels.
+"""The operations over codes as torch sees them: schema, backward pass, fake kernels.
 
 ``kdgraph::coded_gather``, ``kdgraph::coded_spmm`` and the others take flat tensors and
 plain numbers only. The functions to call are in :mod:`kdgraph.ops.coded`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,39 +13,12 @@ from torch import Tensor
 from kdgraph.ops import unfused
 from kdgraph.ops.backend import Fused, implementation
 from kdgraph.ops.edges import Edges
+from kdgraph.ops.gradients import grad_codebooks, grad_linear, grad_weight
 from kdgraph.ops.layout import Layout
-
-AUTOCAST_DEVICES = ("cpu", "cuda")
-
-
-class _Operation:
-    """A function as an operation of torch: ``torch.ops.kdgraph.NAME``.
-
-    What ``torch.library.custom_op`` does, without the compiler of torch, which that
-    imports on the first call: a second and more.
-    """
-
-    def __init__(self, name: str, function: Callable[..., Any]) -> None:
-        self.name = f"kdgraph::{name}"
-        schema = torch.library.infer_schema(function, mutates_args=())
-        torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
-        torch.library.impl(self.name, "CompositeExplicitAutograd", function)
-        self.call = getattr(torch.ops.kdgraph, name).default
-
-    def fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Take a function as what tells shape and type without computing."""
-        torch.library.register_fake(self.name, function)
-        return function
-
-    def __call__(self, *arguments: Any) -> Any:
-        return self.call(*arguments)
+from kdgraph.ops.operation import operation
 
 
-def _operation(name: str) -> Callable[[Callable[..., Any]], _Operation]:
-    return lambda function: _Operation(name, function)
-
-
-@_operation("coded_gather")
+@operation("coded_gather")
 def gather(
     codes: Tensor,
     codebooks: Tensor,
@@ -61,7 +34,7 @@ def gather(
     return run.gather(codes, codebooks, n_id, layout, check=check)
 
 
-@_operation("coded_spmm")
+@operation("coded_spmm")
 def spmm(
     rowptr: Tensor,
     col: Tensor,
@@ -81,30 +54,7 @@ def spmm(
     return run.spmm(edges, codes, codebooks, layout, check=check)
 
 
-@_operation("coded_grad_codebooks")
-def grad_codebooks(
-    grad: Tensor,
-    rowptr: Tensor | None,
-    col: Tensor | None,
-    weight: Tensor | None,
-    codes: Tensor,
-    codebooks: Tensor,
-    sizes: Sequence[int],
-    packed: bool,
-    concat: bool,
-    mean: bool,
-) -> Tensor:
-    """The gradient by the codebooks; of those only shape and type are read."""
-    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
-    edges = Edges(rowptr, col, weight, mean)
-    run = implementation(codebooks)
-    found = run.grad_codebooks(
-        grad.contiguous(), edges, codes, layout, width=codebooks.size(1)
-    )
-    return found.to(codebooks.dtype)
-
-
-@_operation("coded_linear")
+@operation("coded_linear")
 def linear(
     rowptr: Tensor | None,
     col: Tensor | None,
@@ -126,59 +76,7 @@ def linear(
     return unfused.linear(run, *given, check=check)
 
 
-@_operation("coded_grad_linear")
-def grad_linear(
-    grad: Tensor,
-    rowptr: Tensor | None,
-    col: Tensor | None,
-    weight: Tensor | None,
-    codes: Tensor,
-    codebooks: Tensor,
-    matrix: Tensor,
-    sizes: Sequence[int],
-    packed: bool,
-    concat: bool,
-    by_codebooks: bool,
-    by_matrix: bool,
-) -> tuple[Tensor, Tensor]:
-    """The gradients by the codebooks and by the matrix; empty where not asked for."""
-    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
-    edges, run = Edges(rowptr, col, weight), implementation(codebooks)
-    given = grad.contiguous(), edges, codes, codebooks, matrix, layout
-    needed = by_codebooks, by_matrix
-    if isinstance(run, Fused) and run.fuses(codebooks, matrix):
-        found = run.grad_linear(*given, needed=needed)
-    else:
-        found = unfused.grad_linear(run, *given, needed=needed)
-    first, second = (
-        like.new_empty(0) if one is None else one.to(like.dtype)
-        for one, like in zip(found, (codebooks, matrix), strict=True)
-    )
-    return first, second
-
-
-@_operation("coded_grad_weight")
-def grad_weight(
-    grad: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    weight: Tensor,
-    codes: Tensor,
-    codebooks: Tensor,
-    sizes: Sequence[int],
-    packed: bool,
-    concat: bool,
-    mean: bool,
-) -> Tensor:
-    """The gradient by the weights; of those only shape and type are read."""
-    layout = Layout.of(sizes, codebooks, packed=packed, concat=concat)
-    edges = Edges(rowptr, col, None, mean)
-    run = implementation(codebooks)
-    found = run.grad_weight(grad.contiguous(), edges, codes, codebooks, layout)
-    return found.to(weight.dtype)
-
-
-@_operation("neighbor_sum")
+@operation("neighbor_sum")
 def neighbor_sum(
     rowptr: Tensor,
     col: Tensor,
@@ -206,7 +104,7 @@ def _(
     sizes: Sequence[int],
     packed: bool,
     concat: bool,
-    check: bool,
+    *_check: object,
 ) -> Tensor:
     rows = codes.size(0) if n_id is None else n_id.size(0)
     return codebooks.new_empty(rows, _width(codebooks, sizes, concat=concat))
@@ -222,8 +120,7 @@ def _(
     sizes: Sequence[int],
     packed: bool,
     concat: bool,
-    mean: bool,
-    check: bool,
+    *_how: object,
 ) -> Tensor:
     width = _width(codebooks, sizes, concat=concat)
     return codebooks.new_empty(rowptr.size(0) - 1, width)
@@ -242,52 +139,6 @@ def _(
     one = codes if col is None else col
     targets = one.size(0) if rowptr is None else rowptr.size(0) - 1
     return codebooks.new_empty(targets, matrix.size(0))
-
-
-@grad_linear.fake
-def _(
-    grad: Tensor,
-    rowptr: Tensor | None,
-    col: Tensor | None,
-    weight: Tensor | None,
-    codes: Tensor,
-    codebooks: Tensor,
-    matrix: Tensor,
-    sizes: Sequence[int],
-    packed: bool,
-    concat: bool,
-    by_codebooks: bool,
-    by_matrix: bool,
-) -> tuple[Tensor, Tensor]:
-    asked = (codebooks, by_codebooks), (matrix, by_matrix)
-    first, second = (
-        torch.empty_like(one) if wanted else one.new_empty(0) for one, wanted in asked
-    )
-    return first, second
-
-
-@grad_codebooks.fake
-def _(
-    grad: Tensor,
-    rowptr: Tensor | None,
-    col: Tensor | None,
-    weight: Tensor | None,
-    codes: Tensor,
-    codebooks: Tensor,
-    *_layout: object,
-) -> Tensor:
-    return torch.empty_like(codebooks)
-
-
-@grad_weight.fake
-def _(
-    grad: Tensor,
-    rowptr: Tensor,
-    col: Tensor,
-    weight: Tensor,
-    *_rest: object,
-) -> Tensor:
-    return torch.empty_like(weight)
 
 
 @neighbor_sum.fake
@@ -368,35 +219,10 @@ def _linear_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     return None, None, None, None, *given, None, None, None, None
 
 
-def _refuse_twice(ctx: Any, *grads: Tensor | None) -> NoReturn:
-    raise RuntimeError(
-        "the operations over codes are differentiable once, and a gradient of a "
-        "gradient was asked for; compose the vectors, encoder(n_id), for such steps"
-    )
-
-
-def _keep_nothing(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    return
-
-
-torch.library.register_autograd(
-    gather.name, _gather_backward, setup_context=_keep_gather
-)
-torch.library.register_autograd(spmm.name, _spmm_backward, setup_context=_keep_spmm)
-torch.library.register_autograd(
-    linear.name, _linear_backward, setup_context=_keep_linear
-)
-torch.library.register_autograd(
-    neighbor_sum.name, _neighbor_sum_backward, setup_context=_keep_neighbor_sum
-)
-for _gradient in (grad_codebooks, grad_weight, grad_linear):
-    # Without a formula torch would take the gradient of a gradient for zero.
-    torch.library.register_autograd(
-        _gradient.name, _refuse_twice, setup_context=_keep_nothing
-    )
-for _device in AUTOCAST_DEVICES:
+gather.differentiate(_gather_backward, _keep_gather)
+spmm.differentiate(_spmm_backward, _keep_spmm)
+linear.differentiate(_linear_backward, _keep_linear)
+neighbor_sum.differentiate(_neighbor_sum_backward, _keep_neighbor_sum)
+for _one in (gather, spmm, linear, neighbor_sum):
     # Sums over thousands of neighbours want float32, and codebooks are small.
-    torch.library.register_autocast(gather.name, _device, torch.float32)
-    torch.library.register_autocast(spmm.name, _device, torch.float32)
-    torch.library.register_autocast(linear.name, _device, torch.float32)
-    torch.library.register_autocast(neighbor_sum.name, _device, torch.float32)
+    _one.autocast(torch.float32)
