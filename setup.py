@@ -20,7 +20,7 @@ SOURCES = (
     "kernels_avx2.cpp",
     "kernels_avx512.cpp",
 )
-HEADERS = ("layout.h", "plan.h", "tasks.h", "kernels.inc")
+HEADERS = ("edges.h", "layout.h", "plan.h", "tasks.h", "kernels.inc")
 FLAGS = (
     "-g0",
     "-std=c++17",

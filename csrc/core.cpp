@@ -13,6 +13,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "edges.h"
 #include "layout.h"
 #include "plan.h"
 #include "tasks.h"
@@ -25,7 +26,6 @@ constexpr int64_t kBlockFloats = 16384;  // of sums, 64 KiB
 constexpr int kBlockRows = 256;
 constexpr int kCodesAhead = 32;         // edges whose codes are fetched ahead
 constexpr int64_t kTaskCost = 1 << 16;   // of about so many edges
-constexpr int64_t kRowCost = 8;         // what a target costs, in edges
 constexpr int64_t kStreamBytes = 8 << 20;
 constexpr int64_t kCheckedRows = 1 << 16;
 constexpr int64_t kScratchBytes = 16 << 20;
@@ -60,48 +60,6 @@ bool choose(const char* name) {
   }
   return false;
 }
-
-}  // namespace
-
-// Edges by target; see kdgraph/ops/edges.py.
-struct Edges {
-  const int64_t* rowptr64;  // [targets + 1]; with both null, one edge per target
-  const int32_t* rowptr32;
-  const int64_t* col64;     // [edges]; with both null, 0 to edges - 1
-  const int32_t* col32;
-  const float* weight;      // [edges], or null for ones
-  int64_t targets;
-  int64_t edges;
-  int32_t mean;
-  int32_t check;            // whether sources and codes are checked
-  int32_t threads;
-
-  int64_t begin(int64_t target) const {
-    if (rowptr32) return rowptr32[target];
-    return rowptr64 ? rowptr64[target] : target;
-  }
-  int64_t source(int64_t edge) const {
-    if (col32) return col32[edge];
-    return col64 ? col64[edge] : edge;
-  }
-  int64_t cost(int64_t target) const { return begin(target) + kRowCost * target; }
-  int64_t cost() const { return edges + kRowCost * targets; }
-
-  // The first target at which the cost of those before reaches a bound.
-  int64_t target_at(int64_t bound) const {
-    int64_t low = 0, high = targets;
-    while (low < high) {
-      const int64_t middle = (low + high) / 2;
-      if (cost(middle) < bound)
-        low = middle + 1;
-      else
-        high = middle;
-    }
-    return low;
-  }
-};
-
-namespace {
 
 // Ask for large pages where a large output is written for the first time.
 void advise(void* memory, int64_t bytes) {
@@ -486,7 +444,8 @@ struct Cut {
 template <typename MakeLoad>
 void scatter(const Plan& plan, const Edges& edges, const Cut& cut, int64_t stride,
              float* out, Problem& problem, MakeLoad&& make_load) {
-  const int64_t parts = cut.parts, shares = cut.shares, floats = plan.table_floats();
+  const int64_t parts = cut.parts, shares = out ? cut.shares : 1;
+  const int64_t floats = plan.table_floats();
   const std::vector<Unit>& all = plan.units();
   const int64_t units = static_cast<int64_t>(all.size());
   // A codeword may add up as many terms as there are edges: few in float, their sums in

@@ -12,7 +12,6 @@ namespace kdgraph {
 
 inline int64_t round_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
 
-
 // Codes and codebooks as Python hands them over; see kdgraph/ops/native.py.
 struct Codes {
   const void* codes;        // [nodes, row_bytes]

@@ -4,40 +4,30 @@
 #include <cstring>
 #include <new>
 
+#include "edges.h"
 #include "tasks.h"
 
 namespace kdgraph {
-
-struct Graph {
-  const int64_t* rowptr64;  // [nodes + 1]
-  const int32_t* rowptr32;
-  const int64_t* col64;     // [edges]
-  const int32_t* col32;
-  int64_t nodes;
-  int64_t edges;
-  int32_t threads;
-
-  int64_t begin(int64_t node) const { return rowptr32 ? rowptr32[node] : rowptr64[node]; }
-  int64_t source(int64_t edge) const { return col32 ? col32[edge] : col64[edge]; }
-  void fetch(int64_t edge) const {
-    if (col32)
-      __builtin_prefetch(col32 + edge);
-    else
-      __builtin_prefetch(col64 + edge);
-  }
-  void fetch_pointers(int64_t node) const {
-    if (rowptr32)
-      __builtin_prefetch(rowptr32 + node);
-    else
-      __builtin_prefetch(rowptr64 + node);
-  }
-};
 
 namespace {
 
 constexpr int64_t kTaskNodes = 256;
 constexpr int64_t kFetchAhead = 16;
 constexpr int64_t kFewDraws = 32;  // up to which those drawn are searched one by one
+
+void fetch_begin(const Edges& graph, int64_t node) {
+  if (graph.rowptr32)
+    __builtin_prefetch(graph.rowptr32 + node);
+  else
+    __builtin_prefetch(graph.rowptr64 + node);
+}
+
+void fetch_source(const Edges& graph, int64_t edge) {
+  if (graph.col32)
+    __builtin_prefetch(graph.col32 + edge);
+  else
+    __builtin_prefetch(graph.col64 + edge);
+}
 
 uint64_t mix(uint64_t x) {
   x ^= x >> 30;
@@ -154,11 +144,11 @@ void draw(const Numbers& numbers, int64_t first, int64_t degree, int64_t count,
   }
 }
 
-void sample(const Graph& graph, const int64_t* seeds, int64_t count, const int64_t* fanouts,
+void sample(const Edges& graph, const int64_t* seeds, int64_t count, const int64_t* fanouts,
             int64_t hops, bool replace, uint64_t seed, Sample& out, Problem& problem) {
   Places places;
   for (int64_t i = 0; i < count; i++) {
-    if (seeds[i] < 0 || seeds[i] >= graph.nodes) {
+    if (seeds[i] < 0 || seeds[i] >= graph.targets) {
       problem.tell(kBadSource, seeds[i]);
       return;
     }
@@ -178,7 +168,7 @@ void sample(const Graph& graph, const int64_t* seeds, int64_t count, const int64
       return [&](int64_t task) {
         const int64_t last = std::min(wide, (task + 1) * kTaskNodes);
         for (int64_t i = task * kTaskNodes; i < last; i++) {
-          if (i + kFetchAhead < last) graph.fetch_pointers(out.node[begin + i + kFetchAhead]);
+          if (i + kFetchAhead < last) fetch_begin(graph, out.node[begin + i + kFetchAhead]);
           const int64_t node = out.node[begin + i];
           first[i] = graph.begin(node);
           degree[i] = graph.begin(node + 1) - first[i];
@@ -204,13 +194,13 @@ void sample(const Graph& graph, const int64_t* seeds, int64_t count, const int64
           const Numbers numbers(seed, begin + i);
           draw(numbers, first[i], degree[i], at[i + 1] - at[i], again, seen, edge + at[i]);
           for (int64_t e = at[i]; e < at[i + 1]; e++) {
-            graph.fetch(edge[e]);
+            fetch_source(graph, edge[e]);
             col[e] = begin + i;
           }
         }
         for (int64_t e = at[from]; e < at[last]; e++) {
           row[e] = graph.source(edge[e]);
-          if (row[e] < 0 || row[e] >= graph.nodes) problem.tell(kBadSource, row[e]);
+          if (row[e] < 0 || row[e] >= graph.targets) problem.tell(kBadSource, row[e]);
         }
       };
     });
@@ -234,7 +224,7 @@ void sample(const Graph& graph, const int64_t* seeds, int64_t count, const int64
 using kdgraph::Sample;
 
 // Draw, and keep what was drawn until kdgraph_sample_free; null where it failed.
-KDGRAPH_EXPORT Sample* kdgraph_sample(const kdgraph::Graph* graph, const int64_t* seeds,
+KDGRAPH_EXPORT Sample* kdgraph_sample(const kdgraph::Edges* graph, const int64_t* seeds,
                                       int64_t count, const int64_t* fanouts, int64_t hops,
                                       int32_t replace, uint64_t seed, int32_t* status,
                                       int64_t* detail) {

@@ -27,7 +27,7 @@ from kdgraph.composers import (
     RecurrentComposer,
     SumComposer,
 )
-from kdgraph.ops import backend, native
+from kdgraph.ops import backend, core
 
 # Tensors here are tiny: a second thread would only wait for the first.
 torch.set_num_threads(1)
@@ -201,8 +201,8 @@ def encoder_cases() -> list[EncoderCase]:
 
 def pytest_report_header() -> str:
     """Say what computes: a failure may be of one implementation only."""
-    core = native.instruction_set() if backend() == "native" else "not at work"
-    return f"kdgraph: backend {backend()}, compiled core {core}"
+    chosen = core.instruction_set() if backend() == "native" else "not at work"
+    return f"kdgraph: backend {backend()}, compiled core {chosen}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -63,7 +63,9 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
         self.num_neighbors = check_num_neighbors(num_neighbors, "NeighborSampler")
         self.replace = replace
         self._pattern = _pattern(graph)
-        self._data = graph if isinstance(graph, Data) else _placeholder(graph)
+        y = graph.y if isinstance(graph, Graph) else None
+        own = isinstance(graph, Data)
+        self._data = graph if own else _placeholder(self._pattern.num_targets, y)
 
     @property
     def data(self) -> Data:
@@ -149,10 +151,6 @@ def _wrap(array: NDArray[np.integer[Any]]) -> Tensor:
         return torch.from_numpy(array)
 
 
-def _placeholder(graph: Graph | Pattern | DiskCSR) -> Data:
+def _placeholder(num_nodes: int, y: Tensor | None) -> Data:
     edges = torch.empty((2, 0), dtype=torch.int64)
-    if isinstance(graph, Pattern):
-        return Data(edge_index=edges, num_nodes=graph.num_targets)
-    if isinstance(graph, DiskCSR):
-        return Data(edge_index=edges, num_nodes=graph.num_nodes)
-    return Data(edge_index=edges, num_nodes=graph.num_nodes, y=graph.y)
+    return Data(edge_index=edges, num_nodes=num_nodes, y=y)

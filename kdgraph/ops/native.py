@@ -1,17 +1,12 @@
 """The operations over codes by the compiled core: pointers and sizes in, numbers out.
 
-The core (``csrc/``) knows neither torch nor Python, so one build serves every version
-of both. It computes in float32; codebooks and gradients in half precision are widened,
+It computes in float32; codebooks and gradients in half precision are widened,
 and sums rounded, a block of targets at a time. What each must give,
 :mod:`kdgraph.ops.reference` says.
 """
 
 import ctypes
-import os
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +19,19 @@ from kdgraph.ops.check import (
     raise_rowptr,
     raise_source,
 )
+from kdgraph.ops.core import (
+    BAD_CODE,
+    BAD_ROWPTR,
+    BAD_SOURCE,
+    core_edges,
+    floats,
+    instruction_set,
+    load_core,
+)
 from kdgraph.ops.edges import Edges
 from kdgraph.ops.layout import Layout
 
 NAME = "native"
-INSTRUCTION_SETS = ("avx512", "avx2", "portable")
-VARIABLE = "KDGRAPH_ISA"
 
 _BLOCK_ELEMENTS = 1 << 22
 """Sums that exist in two types at once, where codebooks are in half precision."""
@@ -39,8 +41,6 @@ _PANEL = 32
 
 _MAPPED_BYTES = 1 << 18
 """Bytes of a map that has room in a core's own cache beside a block of sums."""
-
-_BAD_ROWPTR, _BAD_SOURCE, _BAD_CODE = 1, 2, 3
 
 
 class _Codes(ctypes.Structure):
@@ -60,21 +60,6 @@ class _Codes(ctypes.Structure):
     )
 
 
-class _Edges(ctypes.Structure):
-    _fields_ = (
-        ("rowptr64", ctypes.c_void_p),
-        ("rowptr32", ctypes.c_void_p),
-        ("col64", ctypes.c_void_p),
-        ("col32", ctypes.c_void_p),
-        ("weight", ctypes.c_void_p),
-        ("targets", ctypes.c_int64),
-        ("edges", ctypes.c_int64),
-        ("mean", ctypes.c_int32),
-        ("check", ctypes.c_int32),
-        ("threads", ctypes.c_int32),
-    )
-
-
 def unavailable(device: str) -> str:
     """Why the core cannot run on a device; empty if it can."""
     if device != "cpu":
@@ -84,19 +69,6 @@ def unavailable(device: str) -> str:
     except (ImportError, OSError) as error:
         return f"{error}"
     return ""
-
-
-def instruction_set() -> str:
-    """What the inner loops were compiled for: the best of what the processor has.
-
-    ``KDGRAPH_ISA`` asks for one of ``avx512``, ``avx2`` and ``portable``.
-
-    Raises:
-        ImportError: The core was not built.
-        ValueError: ``KDGRAPH_ISA`` asks for one that is unknown or not to be had here.
-    """
-    chosen: bytes = load_core().kdgraph_chosen()
-    return chosen.decode()
 
 
 def gather(
@@ -116,7 +88,7 @@ def spmm(
 ) -> Tensor:
     """Sums ``[M, C]`` of the weighted vectors of every target's sources."""
     codes = _narrow(codes, layout, check=check)
-    books = _floats(codebooks)
+    books = floats(codebooks)
     width = layout.width(books.size(1))
     given = _Given(codes, layout, books, books.size(1))
     targets, total = edges.targets(codes.size(0)), edges.count(codes.size(0))
@@ -143,7 +115,7 @@ def grad_codebooks(
         return found
     blocks = _target_blocks(edges, grad.size(0), total, grad.size(1), grad.dtype)
     for rows, part in blocks:
-        own = _floats(grad[rows.start : rows.stop])
+        own = floats(grad[rows.start : rows.stop])
         out = torch.empty_like(found)
         given.call(load_core().kdgraph_grad_codebooks, part, own, out)
         found += out
@@ -173,7 +145,7 @@ def linear(
 ) -> Tensor:
     """Sums ``[M, H]``, mapped by the matrix ``[H, C]`` block by block."""
     codes = _narrow(codes, layout, check=check)
-    books, matrix = _floats(codebooks), _floats(matrix)
+    books, matrix = floats(codebooks), floats(matrix)
     given = _Given(codes, layout, books, books.size(1))
     nodes = codes.size(0)
     out = books.new_empty(edges.targets(nodes), matrix.size(0))
@@ -197,7 +169,7 @@ def grad_linear(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients by codebooks ``[R, S]`` and matrix, from that by the mapped sums."""
     codes = _narrow(codes, layout, check=False)
-    books, matrix, grad = _floats(codebooks), _floats(matrix), _floats(grad)
+    books, matrix, grad = floats(codebooks), floats(matrix), floats(grad)
     given = _Given(codes, layout, books, books.size(1))
     by_books = torch.zeros_like(books) if needed[0] else None
     by_matrix = torch.zeros_like(matrix) if needed[1] else None
@@ -212,7 +184,7 @@ def grad_weight(
 ) -> Tensor:
     """Gradient of a loss by the weights ``[E]``, from that by the sums."""
     codes = _narrow(codes, layout, check=False)
-    books = _floats(codebooks)
+    books = floats(codebooks)
     given = _Given(codes, layout, books, books.size(1))
     total = edges.count(codes.size(0))
     found = torch.zeros(total)
@@ -221,7 +193,7 @@ def grad_weight(
     edges = edges._replace(weight=None)
     blocks = _target_blocks(edges, grad.size(0), total, grad.size(1), grad.dtype)
     for rows, part in blocks:
-        own = _floats(grad[rows.start : rows.stop])
+        own = floats(grad[rows.start : rows.stop])
         begin = 0 if part.rowptr is edges.rowptr else int(edges.rowptr[rows.start])  # type: ignore[index]
         out = found[begin : begin + part.count(codes.size(0))]
         given.call(load_core().kdgraph_grad_weight, part, own, out)
@@ -230,11 +202,11 @@ def grad_weight(
 
 def neighbor_sum(edges: Edges, x: Tensor, *, check: bool) -> Tensor:
     """Sums ``[M, C]`` of the weighted rows of a float table ``[N, C]``."""
-    rows = _floats(x)
+    rows = floats(x)
     out = torch.empty(edges.targets(x.size(0)), x.size(1))
     if not out.numel() or not edges.count(x.size(0)):
         return _without_edges(out, edges, x.size(0), check=check).to(x.dtype)
-    given, keep = _edges(edges, edges.targets(x.size(0)), x.size(0), check=check)
+    given, keep = core_edges(edges, edges.targets(x.size(0)), x.size(0), check=check)
     detail = (ctypes.c_int64 * 3)()
     status = load_core().kdgraph_neighbor_sum(
         ctypes.byref(given), rows.data_ptr(), *rows.shape, out.data_ptr(), detail
@@ -284,7 +256,7 @@ class _Given:
     ) -> None:
         """Run an operation over some edges, on numbers and tensors of them."""
         targets = edges.targets(self.nodes)
-        given, keep = _edges(edges, targets, self.nodes, check=check)
+        given, keep = core_edges(edges, targets, self.nodes, check=check)
         detail = (ctypes.c_int64 * 3)()
         pointers = [x.data_ptr() if isinstance(x, Tensor) else x for x in numbers]
         status = operation(
@@ -292,32 +264,6 @@ class _Given:
         )
         del keep
         _raise(status, detail, edges, self.nodes, self.layout)
-
-
-def _edges(
-    edges: Edges, targets: int, nodes: int, *, check: bool
-) -> tuple[_Edges, list[Tensor]]:
-    """Edges as the core takes them, and the tensors it then reads."""
-    keep = [t for t in (edges.rowptr, edges.col) if t is not None]
-    pointers: dict[str, int] = {}
-    for name in ("rowptr", "col"):
-        index = getattr(edges, name)
-        if index is not None:
-            wide = "64" if index.dtype == torch.int64 else "32"
-            pointers[name + wide] = index.data_ptr()
-    if edges.weight is not None:
-        weight = _floats(edges.weight)
-        keep.append(weight)
-        pointers["weight"] = weight.data_ptr()
-    given = _Edges(
-        **pointers,
-        targets=targets,
-        edges=edges.count(nodes),
-        mean=edges.mean,
-        check=check,
-        threads=torch.get_num_threads(),
-    )
-    return given, keep
 
 
 def _target_blocks(
@@ -360,10 +306,6 @@ def _narrow(codes: Tensor, layout: Layout, *, check: bool) -> Tensor:
     return codes.to(torch.uint8 if largest <= 256 else torch.int16)
 
 
-def _floats(tensor: Tensor) -> Tensor:
-    return tensor.detach().to(torch.float32).contiguous()
-
-
 def _without_edges(out: Tensor, edges: Edges, nodes: int, *, check: bool) -> Tensor:
     """Zeros, after the checks that the core would have made."""
     if check:
@@ -374,48 +316,11 @@ def _without_edges(out: Tensor, edges: Edges, nodes: int, *, check: bool) -> Ten
 def _raise(
     status: int, detail: Any, edges: Edges, nodes: int, layout: Layout | None
 ) -> None:
-    if status == _BAD_ROWPTR:
+    if status == BAD_ROWPTR:
         raise_rowptr(edges.count(nodes))
-    if status == _BAD_SOURCE:
+    if status == BAD_SOURCE:
         raise_source(detail[0], nodes)
-    if status == _BAD_CODE and layout is not None:
+    if status == BAD_CODE and layout is not None:
         raise_code(detail[0], detail[1], layout)
     if status:
         raise MemoryError("the operations over codes ran out of memory")
-
-
-@cache
-def load_core() -> ctypes.CDLL:
-    """The compiled core, its instruction set chosen."""
-    folder = Path(__file__).parent
-    found = [folder / f"_core{suffix}" for suffix in EXTENSION_SUFFIXES]
-    path = next((path for path in found if path.exists()), None)
-    if path is None:
-        raise ImportError(
-            "the compiled core is not there; install kdgraph where there is a C++ "
-            "compiler"
-        )
-    core = ctypes.CDLL(str(path))
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    core.kdgraph_choose.argtypes = [ctypes.c_char_p]
-    core.kdgraph_chosen.restype = ctypes.c_char_p
-    core.kdgraph_spmm.argtypes = [pointer] * 4
-    core.kdgraph_grad_codebooks.argtypes = [pointer] * 5
-    core.kdgraph_linear.argtypes = [*[pointer] * 3, size, *[pointer] * 2]
-    core.kdgraph_grad_linear.argtypes = [*[pointer] * 3, size, *[pointer] * 4]
-    core.kdgraph_grad_weight.argtypes = [pointer] * 5
-    core.kdgraph_neighbor_sum.argtypes = [
-        pointer,
-        pointer,
-        size,
-        size,
-        pointer,
-        pointer,
-    ]
-    asked = os.environ.get(VARIABLE, "")
-    if not core.kdgraph_choose(asked.encode()):
-        raise ValueError(
-            f"{VARIABLE} expects one of {', '.join(INSTRUCTION_SETS)} that this "
-            f"processor has, got {asked!r}"
-        )
-    return core

@@ -2,28 +2,13 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from kdgraph.ops.native import load_core
+from kdgraph.ops.core import BAD_ROWPTR, BAD_SOURCE, core_edges, load_core
+from kdgraph.ops.edges import Edges
 from kdgraph.ops.sampled import Sampled
-
-_BAD_ROWPTR, _BAD_SOURCE = 1, 2
-
-
-class _Graph(ctypes.Structure):
-    _fields_ = (
-        ("rowptr64", ctypes.c_void_p),
-        ("rowptr32", ctypes.c_void_p),
-        ("col64", ctypes.c_void_p),
-        ("col32", ctypes.c_void_p),
-        ("nodes", ctypes.c_int64),
-        ("edges", ctypes.c_int64),
-        ("threads", ctypes.c_int32),
-    )
 
 
 def sample(
@@ -36,14 +21,9 @@ def sample(
     seed: int,
 ) -> Sampled:
     """Draw hop by hop; see :func:`kdgraph.ops.sample_neighbors`."""
-    core, nodes = _core(), rowptr.numel() - 1
-    graph = _Graph(
-        **{_pointer("rowptr", rowptr): rowptr.data_ptr()},
-        **{_pointer("col", col): col.data_ptr()},
-        nodes=nodes,
-        edges=col.numel(),
-        threads=torch.get_num_threads(),
-    )
+    core, nodes = load_core(), rowptr.numel() - 1
+    # Sources are checked as they are drawn, which reads no others.
+    graph, keep = core_edges(Edges(rowptr, col), nodes, nodes, check=False)
     wanted = torch.tensor(fanouts)
     status, detail = ctypes.c_int32(), (ctypes.c_int64 * 3)()
     drawn = core.kdgraph_sample(
@@ -57,6 +37,7 @@ def sample(
         ctypes.byref(status),
         detail,
     )
+    del keep
     if drawn is None:
         _raise(status.value, detail[0], nodes, col.numel())
     try:
@@ -78,33 +59,14 @@ def _taken(core: ctypes.CDLL, drawn: int, hops: int) -> Sampled:
     return Sampled(*parts, nodes.tolist(), edges.tolist())
 
 
-def _pointer(name: str, index: Tensor) -> str:
-    return name + ("64" if index.dtype == torch.int64 else "32")
-
-
 def _raise(status: int, detail: int, nodes: int, edges: int) -> None:
-    if status == _BAD_ROWPTR:
+    if status == BAD_ROWPTR:
         raise ValueError(
             f"sample_neighbors expects rowptr to rise from 0 to the {edges} edges, got "
             "one that does not"
         )
-    if status == _BAD_SOURCE:
+    if status == BAD_SOURCE:
         raise IndexError(
             f"sample_neighbors expects nodes in [0, {nodes}), got {detail}"
         )
     raise MemoryError("sample_neighbors ran out of memory")
-
-
-@cache
-def _core() -> Any:
-    core = load_core()
-    pointer, size = ctypes.c_void_p, ctypes.c_int64
-    core.kdgraph_sample.restype = pointer
-    core.kdgraph_sample.argtypes = [
-        *(pointer, pointer, size, pointer, size),
-        *(ctypes.c_int32, ctypes.c_uint64, pointer, pointer),
-    ]
-    core.kdgraph_sample_sizes.argtypes = [pointer] * 3
-    core.kdgraph_sample_take.argtypes = [pointer] * 5
-    core.kdgraph_sample_free.argtypes = [pointer]
-    return core

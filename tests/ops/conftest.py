@@ -3,6 +3,7 @@
 import pytest
 
 from kdgraph.ops import native
+from kdgraph.ops.core import load_core
 
 NATIVE = not native.unavailable("cpu")
 
@@ -19,7 +20,7 @@ def isa(request):
     """Each instruction set in turn, as far as the processor has it."""
     if not NATIVE:
         pytest.skip("the compiled core was not built")
-    core = native.load_core()
+    core = load_core()
     before = core.kdgraph_chosen()
     if not core.kdgraph_choose(request.param.encode()):
         pytest.skip(f"the processor has no {request.param}")

@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from kdgraph.ops import backend, coded_spmm, native
+from kdgraph.ops import backend, coded_spmm, core
 from tests.ops.conftest import NATIVE
 from tests.ops.problems import Case, make_problem
 
@@ -52,8 +52,8 @@ def run(code, **environment):
 def test_a_core_that_is_not_there_is_said_once():
     code = (
         "import torch\n"
-        "from kdgraph.ops import backend, coded_gather, native\n"
-        "native.EXTENSION_SUFFIXES = []\n"
+        "from kdgraph.ops import backend, coded_gather, core\n"
+        "core.EXTENSION_SUFFIXES = []\n"
         "for _ in range(3):\n"
         "    books = torch.tensor([[[4.0]]])\n"
         "    found = coded_gather(torch.zeros(1, 1, dtype=torch.uint8), books)\n"
@@ -73,11 +73,11 @@ class TestCore:
         monkeypatch.setenv("KDGRAPH_BACKEND", "native")
 
     def test_instruction_sets_by_name(self):
-        ask = "from kdgraph.ops import native; print(native.instruction_set())"
+        ask = "from kdgraph.ops import core; print(core.instruction_set())"
         assert run(ask, KDGRAPH_ISA="portable").stdout.strip() == "portable"
         done = run(ask, KDGRAPH_ISA="mmx")
         assert "KDGRAPH_ISA expects one of avx512, avx2, portable" in done.stderr
-        assert native.instruction_set() in native.INSTRUCTION_SETS
+        assert core.instruction_set() in core.INSTRUCTION_SETS
 
     def test_no_compiler_of_torch_is_imported(self):
         code = (
