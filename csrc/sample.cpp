@@ -37,11 +37,12 @@ uint64_t mix(uint64_t x) {
   return x ^ (x >> 31);
 }
 
-// The numbers of a node: which they are follows from the seed and its place alone.
+// The numbers of a node: which they are follows from the seed and its id alone, so that
+// it draws the same whatever else is drawn.
 class Numbers {
  public:
-  Numbers(uint64_t seed, int64_t place)
-      : key_(mix(seed + static_cast<uint64_t>(place + 1) * 0x9E3779B97F4A7C15u)) {}
+  Numbers(uint64_t seed, int64_t node)
+      : key_(mix(seed + static_cast<uint64_t>(node + 1) * 0x9E3779B97F4A7C15u)) {}
 
   // The i-th, in [0, bound), for bounds below 2^32.
   int64_t below(int64_t i, int64_t bound) const {
@@ -191,7 +192,7 @@ void sample(const Edges& graph, const int64_t* seeds, int64_t count, const int64
       return [&, seen = std::vector<uint64_t>()](int64_t task) mutable {
         const int64_t from = task * kTaskNodes, last = std::min(wide, from + kTaskNodes);
         for (int64_t i = from; i < last; i++) {
-          const Numbers numbers(seed, begin + i);
+          const Numbers numbers(seed, out.node[begin + i]);
           draw(numbers, first[i], degree[i], at[i + 1] - at[i], again, seen, edge + at[i]);
           for (int64_t e = at[i]; e < at[i + 1]; e++) {
             fetch_source(graph, edge[e]);

@@ -35,7 +35,8 @@ def sample(
         first = rowptr[frontier].astype(np.int64)
         degree = rowptr[frontier + 1].astype(np.int64) - first
         place = np.arange(begin, end)
-        target, edge = _draw(place, first, degree, fanout, replace=replace, seed=seed)
+        count, edge = _draw(frontier, first, degree, fanout, replace=replace, seed=seed)
+        target = np.repeat(place, count)
         node, row = _add(node, col[edge].astype(np.int64))
         rows.append(row)
         cols.append(target)
@@ -53,7 +54,7 @@ def sample(
 
 
 def _draw(
-    place: Integers,
+    node: Integers,
     first: Integers,
     degree: Integers,
     fanout: int,
@@ -61,26 +62,25 @@ def _draw(
     replace: bool,
     seed: int,
 ) -> tuple[Integers, Integers]:
-    """The place of the target, and the edge, of everything that is drawn."""
+    """How many edges each node draws, and which."""
     count = degree if fanout < 0 else np.minimum(degree, fanout)
     if replace and fanout >= 0:
         count = np.where(degree > 0, fanout, 0)
-    target = np.repeat(place, count)
     start = np.cumsum(count) - count
-    within = np.arange(len(target)) - np.repeat(start, count)
+    within = np.arange(count.sum()) - np.repeat(start, count)
     edge = np.repeat(first, count) + within
     drawn = degree > 0 if replace else degree > count
     if fanout > 0 and drawn.any():
         chosen = _choices(
-            place[drawn], degree[drawn], fanout, replace=replace, seed=seed
+            node[drawn], degree[drawn], fanout, replace=replace, seed=seed
         )
         spots = start[drawn][:, None] + np.arange(fanout)
         edge[spots] = first[drawn][:, None] + chosen
-    return target, edge
+    return count, edge
 
 
 def _choices(
-    place: Integers, degree: Integers, count: int, *, replace: bool, seed: int
+    node: Integers, degree: Integers, count: int, *, replace: bool, seed: int
 ) -> Integers:
     """Numbers ``[n, count]`` below the degrees, distinct in a row unless replaced.
 
@@ -88,8 +88,8 @@ def _choices(
     ``degree - count + i + 1``, and where it was drawn before, it is the last of these.
     """
     with np.errstate(over="ignore"):
-        key = _mix(np.uint64(seed) + (place + 1).astype(np.uint64) * _GOLDEN)
-        chosen = np.empty((len(place), count), dtype=np.int64)
+        key = _mix(np.uint64(seed) + (node + 1).astype(np.uint64) * _GOLDEN)
+        chosen = np.empty((len(node), count), dtype=np.int64)
         for i in range(count):
             last = degree - 1 if replace else degree - count + i
             high = _mix(key + np.uint64(i + 1)) >> _HALF

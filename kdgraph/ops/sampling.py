@@ -27,8 +27,8 @@ def sample_neighbors(
     the result, however often it is drawn. It takes time and memory of what is drawn
     alone, whatever the size of the graph, which may be mapped from a file.
 
-    What is drawn follows from the seed and the arguments: it is the same on any number
-    of threads, compiled or in numpy.
+    What a node draws follows from the seed and its id alone: it is the same whatever
+    else is drawn, on any number of threads, compiled or in numpy.
 
     Args:
         rowptr: Where the edges of each target begin, ``[N + 1]``, ``int32`` or

@@ -119,6 +119,25 @@ def test_draws_of_nodes_and_seeds_are_independent():
         assert agree == pytest.approx(0.5, abs=5 * 0.5 / 20_000**0.5)
 
 
+@pytest.mark.usefixtures("backend_name")
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_node_draws_the_same_whatever_else_is_drawn(replace):
+    rowptr, col = make_graph(400)
+
+    def sources(seeds):
+        drawn = sample_neighbors(rowptr, col, seeds, [3], replace=replace, seed=5)
+        by_place = zip(drawn.col.tolist(), drawn.edge.tolist(), strict=True)
+        found = {node: [] for node in seeds.tolist()}
+        for place, edge in by_place:
+            found[int(drawn.node[place])].append(edge)
+        return found
+
+    together = sources(torch.randperm(400))
+    for part in torch.randperm(400).split(150):
+        alone = sources(part)
+        assert alone == {node: together[node] for node in part.tolist()}
+
+
 @pytest.mark.skipif(not NATIVE, reason="the compiled core was not built")
 @pytest.mark.parametrize("seed", range(20))
 def test_the_core_draws_what_numpy_does(seed, monkeypatch):
