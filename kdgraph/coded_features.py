@@ -1,5 +1,6 @@
 """CodedFeatures: node vectors that layers read as codes."""
 
+import copy
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -11,6 +12,7 @@ from kdgraph.ops import (
     Codebooks,
     Csr,
     Echo,
+    PackedCodes,
     Selection,
     coded_gather,
     coded_linear,
@@ -62,6 +64,7 @@ class CodedFeatures:
         self._learns = torch.is_grad_enabled()
         self._form: LinearForm | None = None
         self._echo: Tensor | None = None
+        self._whole: CodedFeatures | None = None
         if x is not None:
             return
         codebooks = composer.codebooks if codebooks is None else codebooks
@@ -83,8 +86,10 @@ class CodedFeatures:
         """Number of vectors B."""
         if self._x is not None:
             return self._x.size(0)
-        if self._form is None or isinstance(self._codes, Tensor):
+        if self._form is None:
             return self.selection.codes.size(0)
+        if isinstance(self._codes, Tensor):
+            return self._codes.size(0)
         return self._codes.packed.size(0)
 
     @property
@@ -113,10 +118,39 @@ class CodedFeatures:
 
     def dense(self) -> Tensor:
         """The vectors ``[B, C]``, those of ``encoder(n_id)``; formed once."""
+        if self._x is None and self._whole is not None:
+            self._x = self._whole.dense()[: self.num_nodes]
         if self._x is None:
             with torch.set_grad_enabled(self._learns):
                 self._x = self.composer(self.selection)
         return self._x
+
+    def first(self, count: int) -> "CodedFeatures":
+        """Those of the first nodes, such as the targets of a sampled graph.
+
+        Args:
+            count: How many.
+
+        Raises:
+            IndexError: More than there are.
+        """
+        if not 0 <= count <= self.num_nodes:
+            raise IndexError(
+                f"CodedFeatures of {self.num_nodes} nodes have no first {count}"
+            )
+        if self._form is None:
+            part = self.dense()[:count]
+            return CodedFeatures(self.composer, self.selection, self.penalty, x=part)
+        features = copy.copy(self)
+        features._whole, features._x = self, None
+        if isinstance(self._codes, Tensor):
+            features._codes = self._codes[:count]
+        else:
+            table = self._codes
+            features._codes = PackedCodes(table.packed[:count], table.codebook_sizes)
+        if self._echo is not None:
+            features._echo = self._echo[:count]
+        return features
 
     def linear(
         self, weight: Tensor | None = None, bias: Tensor | None = None

@@ -113,7 +113,7 @@ class KDEmbedding(CodedEncoder):
         selection = self.coder(n_id, codebooks)
         penalty = self.coder.penalty(selection, codebooks)
         if self.training and self.code_dropout > 0:
-            selection = selection.drop(self.code_dropout)
+            selection = selection.drop(self.code_dropout, n_id)
         x = self.composer(selection)
         if self.training:
             self.coder.watch(n_id, x, self.composer)
@@ -133,7 +133,7 @@ class KDEmbedding(CodedEncoder):
         selection = self.coder.coded(n_id, codebooks)
         penalty = self.coder.penalty(selection, codebooks)
         if self.training and self.code_dropout > 0:
-            selection = selection.drop(self.code_dropout)
+            selection = selection.drop(self.code_dropout, n_id)
         return CodedFeatures(self.composer, selection, penalty, codebooks=codebooks)
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:

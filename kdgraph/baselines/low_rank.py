@@ -38,8 +38,10 @@ class LowRankEmbedding(Encoder):
         rank: int | None = None,
         *,
         max_bytes: int | None = None,
+        sparse: bool = False,
     ) -> None:
         super().__init__(num_nodes, embedding_dim)
+        self.sparse = sparse
         if (rank is None) == (max_bytes is None):
             raise ValueError(
                 "LowRankEmbedding expects either rank or max_bytes, got "
@@ -73,7 +75,9 @@ class LowRankEmbedding(Encoder):
         return sum(p.numel() * p.element_size() for p in (self.rows, self.columns))
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
-        rows = self.rows if n_id is None else functional.embedding(n_id, self.rows)
+        rows: Tensor = self.rows
+        if n_id is not None:
+            rows = functional.embedding(n_id, rows, sparse=self.sparse)
         return Encoding(rows @ self.columns, rows.new_zeros(()))
 
     def extra_repr(self) -> str:

@@ -10,6 +10,7 @@ import torch
 
 from kdgraph.cli import export, inspect, plan, prepare, train
 from kdgraph.cli.parser import USER_ERROR, Parser
+from kdgraph.cli.together import is_first, is_parted
 from kdgraph.version import __version__
 
 COMMANDS = (train, prepare, export, inspect, plan)
@@ -25,6 +26,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _OUT_OF_MEMORY = (
     "out of memory; choose a smaller --dim or --codebook-size, or a method whose "
     "training bytes fit (see kdgraph plan)"
+)
+_PARTED = (
+    "another process of the job ended or cannot be reached; the same command goes on "
+    "from the last checkpoint where --save keeps one"
 )
 
 
@@ -85,14 +90,18 @@ def _dispatch(argv: Sequence[str] | None) -> int:
     except FloatingPointError as error:
         return _fail(_sentence(error), FAILED)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
-            raise
-        return _fail(_OUT_OF_MEMORY, FAILED)
+        if _is_out_of_memory(error):
+            return _fail(_OUT_OF_MEMORY, FAILED)
+        if is_parted(error):
+            return _fail(_PARTED, FAILED)
+        raise
     return 0
 
 
 def _fail(message: str, status: int) -> int:
-    print(f"kdgraph: error: {message}", file=sys.stderr)
+    # Of the processes of one job, one speaks.
+    if is_first():
+        print(f"kdgraph: error: {message}", file=sys.stderr)
     return status
 
 

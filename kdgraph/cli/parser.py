@@ -48,6 +48,23 @@ def sizes(text: str) -> int | tuple[int, ...]:
     return numbers if len(numbers) > 1 else numbers[0]
 
 
+def fanout(text: str) -> tuple[int, ...]:
+    """Neighbours for each layer, separated by commas; ``all`` or -1 for all.
+
+    Example:
+        >>> fanout("15,10"), fanout("10,all")
+        ((15, 10), (10, -1))
+    """
+    try:
+        return tuple(
+            -1 if part.strip() == "all" else int(part) for part in text.split(",")
+        )
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected numbers or 'all' separated by commas, got {text!r}"
+        ) from None
+
+
 def query_dim(text: str) -> int:
     """A width, or 0 for free logits.
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from kdgraph.cli import train_options
 from kdgraph.cli.interrupt import interrupt_between_epochs
+from kdgraph.cli.together import is_first, together
 from kdgraph.cli.train_report import describe, result_table
 from kdgraph.data import load_graph
 from kdgraph.training import MethodResult, Pick, Runner, TrainConfig, Trainer
@@ -31,7 +32,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--seeds is at least 1, got {arguments.seeds}")
     if arguments.json is not None:
         _check_output(arguments.json)
-    runners = _runners(arguments)
+    with together(_device(arguments.device)) as device:
+        _run(arguments, device)
+
+
+def _run(arguments: argparse.Namespace, device: torch.device) -> None:
+    if not is_first():
+        arguments.quiet = True
+    runners = _runners(arguments, device)
     if not arguments.quiet:
         # Not held back until the end where the output is a pipe.
         print(describe(runners[0].graph, runners[0].config), flush=True)
@@ -41,6 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
     keeping = arguments.save is not None
     with interrupt_between_epochs() if keeping else nullcontext() as between:
         results = [_train(arguments, runner, between) for runner in runners]
+    if not is_first():
+        return
     if arguments.json is not None:
         first, *others = (result.as_dict() for result in results)
         compare = {other["method"]: other for other in others}
@@ -48,9 +58,8 @@ def run(arguments: argparse.Namespace) -> None:
     print(result_table(results))
 
 
-def _runners(arguments: argparse.Namespace) -> list[Runner]:
+def _runners(arguments: argparse.Namespace, device: torch.device) -> list[Runner]:
     """One per method; what does not fit is found here, before anything is trained."""
-    device = _device(arguments.device)
     names = TrainConfig.__dataclass_fields__
     given = {key: value for key, value in vars(arguments).items() if key in names}
     config = TrainConfig(**given)
@@ -102,6 +111,17 @@ def _train(
             if between is not None:
                 between()
 
+        def on_step(seed: int, _stage: str, trainer: Trainer) -> None:
+            now = trainer.progress
+            bar.set_postfix(
+                seed=seed,
+                step=f"{now.step}/{trainer.batching.steps}",
+                loss=f"{now.loss / now.share:.3f}",
+                refresh=False,
+            )
+            if between is not None:
+                between()
+
         def on_coding(seed: int, done: float, stage: str) -> None:
             bar.set_postfix(seed=seed, codes=f"{stage} {100 * done:.0f} %")
             if between is not None:
@@ -111,7 +131,13 @@ def _train(
             if not arguments.quiet:
                 bar.write(pick.text, file=sys.stdout)
 
-        return runner.run(seeds, on_epoch, on_coding=on_coding, on_pick=on_pick)
+        return runner.run(
+            seeds,
+            on_epoch,
+            on_coding=on_coding,
+            on_step=on_step,
+            on_pick=on_pick,
+        )
 
 
 def _check_output(path: Path) -> None:

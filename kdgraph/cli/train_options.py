@@ -4,14 +4,17 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdgraph.cli.parser import byte_count, query_dim, sizes
+from kdgraph.cli.parser import byte_count, fanout, query_dim, sizes
 from kdgraph.training import TrainConfig
+from kdgraph.training.choose_batching import BATCH_SIZE, FANOUT
 from kdgraph.training.config import (
+    BATCHING,
     CODERS,
     COMPOSERS,
     GUIDANCE,
     METHODS,
     MODELS,
+    PRECISION,
     STORAGE,
 )
 from kdgraph.training.methods import DEFAULT_RANK
@@ -28,10 +31,10 @@ def declare(commands: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         "train",
         help="train node codes (or a rival) and a GNN on a graph",
-        description="Train node codes and a GNN full-batch on a graph without "
-        "features, keep the epoch that is best on validation, and print accuracy and "
-        "bytes. What is left 'by recipe' follows the graph: few or many training "
-        "labels.",
+        description="Train node codes and a GNN on a graph without features, all nodes "
+        "at once or in mini-batches, keep the epoch that is best on validation, and "
+        "print accuracy and bytes. What is left 'by recipe' follows the graph: few or "
+        "many training labels.",
     )
     _data(parser.add_argument_group("data"))
     _method(parser.add_argument_group("method"))
@@ -248,6 +251,31 @@ def _model(group: Any) -> None:
         group.add_argument(
             name, type=kind, metavar=metavar, help=f"{text} (default: by recipe)"
         )
+    group.add_argument(
+        "--batching",
+        choices=BATCHING,
+        help="all nodes in one step, or mini-batches of training nodes and sampled "
+        "neighbours (default: all where the machine has the memory)",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="B",
+        help=f"training nodes of a mini-batch (default: {BATCH_SIZE})",
+    )
+    group.add_argument(
+        "--fanout",
+        type=fanout,
+        metavar="n[,n...]",
+        help="neighbours that each layer draws in a mini-batch, those of the training "
+        f"nodes first; or 'all' (default: {','.join(map(str, FANOUT))})",
+    )
+    group.add_argument(
+        "--precision",
+        default=TrainConfig.precision,
+        choices=PRECISION,
+        help="of the network's products in training",
+    )
     group.add_argument(
         "--lr", type=float, default=TrainConfig.lr, help="learning rate of Adam"
     )

@@ -6,6 +6,7 @@ from typing import Any
 from kdgraph.cli.format import human_bytes, text_table
 from kdgraph.data import Graph
 from kdgraph.training import MethodResult, TrainConfig, recipe_name
+from kdgraph.training.choose_batching import describe_batching
 from kdgraph.training.config import STRUCTURAL
 
 
@@ -24,6 +25,7 @@ def describe(graph: Graph, config: TrainConfig) -> str:
             f"{config.hidden_dim}, weight decay {config.weight_decay:g}, at most "
             f"{config.epochs} epochs"
         )
+        lines.append(describe_batching(config, graph))
     return "\n".join(lines)
 
 

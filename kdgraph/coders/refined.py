@@ -1,6 +1,6 @@
 """RefinedCoder: codes that go on learning, with no state but themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from kdgraph.codes import CodeTable
 from kdgraph.codes.refine import refine_codes, trust_region_target
 from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer, LinearComposer
-from kdgraph.ops import at_least_float32, lookup_sum, pack, position_offsets
+from kdgraph.ops import at_least_float32, lookup_sum, node_bytes, pack, position_offsets
 from kdgraph.ops.straight_through import row_chunks
 from kdgraph.strategy import Strategy
 
@@ -97,6 +97,8 @@ class RefinedCoder(FixedCoder):
         self.start = start
         self.stop = stop
         self.positions = None if positions is None else tuple(positions)
+        self.collect: Callable[[Tensor, Tensor], None] | None = None
+        """Takes nodes and gradients of steps, in the place of re-choosing at once."""
         self._restart()
 
     def bind(
@@ -180,8 +182,12 @@ class RefinedCoder(FixedCoder):
 
         def reassign(gradient: Tensor | None) -> None:
             hook.remove()  # a second backward pass would take another step
-            if gradient is not None:
-                self._reassign(n_id, gradient, composer)
+            if gradient is None:
+                return
+            if self.collect is not None and n_id is not None:
+                self.collect(n_id, gradient)
+            else:
+                self.reassign(n_id, gradient, composer)
 
         hook = x.register_hook(reassign)  # type: ignore[no-untyped-call]
 
@@ -197,10 +203,16 @@ class RefinedCoder(FixedCoder):
         self._arm()
 
     @torch.no_grad()
-    def _reassign(
+    def reassign(
         self, n_id: Tensor | None, gradient: Tensor, composer: Composer
     ) -> None:
-        """Re-choose the codes of some nodes, all others staying as they are."""
+        """Re-choose the codes of some nodes, all others staying as they are.
+
+        Args:
+            n_id: The nodes ``[B]``, or ``None`` for all.
+            gradient: Of their vectors, ``[B, C]``; only its direction counts.
+            composer: What composes them.
+        """
         sizes, told = self.codebook_sizes, self._told
         # What bind has checked.
         basis = at_least_float32(cast("LinearComposer", composer).basis())
@@ -217,16 +229,22 @@ class RefinedCoder(FixedCoder):
             target = trust_region_target(
                 vectors, gradient[chunk].to(basis.dtype), self.step, floor=shortest
             )
-            movable = (target != vectors).any(dim=1, keepdim=True) & self._draw(codes)
+            movable = (target != vectors).any(dim=1, keepdim=True) & self._draw(
+                codes, nodes
+            )
             refined = refine_codes(codes, basis, target, sizes, movable=movable)
             self.packed[nodes] = pack(refined[:, told:], sizes[told:])
             self._changed += int((refined != codes).sum())
             self._seen += codes[:, told:].numel()
 
-    def _draw(self, codes: Tensor) -> Tensor:
+    def _draw(self, codes: Tensor, nodes: Tensor) -> Tensor:
         """Which codes ``[B, D]`` have their turn."""
         drawn = torch.ones_like(codes, dtype=torch.bool)
-        if self.share < 1:
+        if self.share < 1 and self.collect is not None:
+            # The same in each of the processes that share the nodes.
+            seed = int(torch.randint(1 << 62, ()))
+            drawn = node_bytes(nodes, codes.size(1), seed) < round(256 * self.share)
+        elif self.share < 1:
             drawn = torch.rand(codes.shape, device=codes.device) < self.share
         if self.positions is not None:
             allowed = torch.zeros_like(drawn[0])

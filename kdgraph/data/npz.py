@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from kdgraph.data._archive import Archive, Header
 from kdgraph.data._assemble import SPLITS, assemble, check_edges, check_integers
-from kdgraph.data._memory import build_bytes, require_memory
 from kdgraph.data.graph import Graph
+from kdgraph.data.memory import build_bytes, require_memory
 
 KEYS = ("edge_index", "num_nodes", "y", *SPLITS)
 _FEATURES = ("x", "feat", "feats", "features", "node_feat", "node_features")

@@ -13,7 +13,6 @@ from kdgraph.data._archive import Archive
 from kdgraph.data._assemble import assemble
 from kdgraph.data._csv import read_ints
 from kdgraph.data._download import default_root, fetch, is_empty
-from kdgraph.data._memory import build_bytes, require_memory
 from kdgraph.data._ogb_download import download
 from kdgraph.data._ogb_raw import (
     BINARY,
@@ -29,6 +28,7 @@ from kdgraph.data._ogb_raw import (
     text_sizes,
 )
 from kdgraph.data.graph import Graph
+from kdgraph.data.memory import build_bytes, require_memory
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from kdgraph.ops.csr import Csr
 from kdgraph.ops.echo import Echo
 from kdgraph.ops.lookup import lookup, lookup_sum
 from kdgraph.ops.neighbor_sum import neighbor_sum
+from kdgraph.ops.node_random import node_bytes
 from kdgraph.ops.order import inverse_order
 from kdgraph.ops.packed_selection import PackedSelection
 from kdgraph.ops.packing import (
@@ -69,6 +70,7 @@ __all__ = [
     "mapped_sums",
     "nearest_query_codes",
     "neighbor_sum",
+    "node_bytes",
     "pack",
     "pad_positions",
     "position_offsets",

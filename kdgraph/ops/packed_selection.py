@@ -44,6 +44,6 @@ class PackedSelection(Selection):
         """Nothing chose these codes."""
         return
 
-    def drop(self, probability: float) -> Selection:
-        """Drop whole positions with ``probability``, and scale the others up."""
-        return Selection(self.codes).drop(probability)
+    def drop(self, probability: float, n_id: Tensor | None = None) -> Selection:
+        """Drop whole positions; see :meth:`Selection.drop`."""
+        return Selection(self.codes).drop(probability, n_id)

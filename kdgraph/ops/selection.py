@@ -11,6 +11,7 @@ from kdgraph.ops.codebooks import Codebooks
 from kdgraph.ops.dropped import drop_codes, with_zero_codewords
 from kdgraph.ops.echo import QueryEcho, ScaledEcho
 from kdgraph.ops.lookup import lookup, lookup_sum
+from kdgraph.ops.node_random import node_bytes
 from kdgraph.ops.straight_through import (
     LogitStraightThrough,
     QueryStraightThrough,
@@ -90,9 +91,21 @@ class Selection:
         """The relaxed choice ``[B, D, K]``, where the coder has one."""
         return None
 
-    def drop(self, probability: float) -> "Selection":
-        """Drop whole positions with ``probability``, and scale the others up."""
-        keep = torch.rand_like(self.codes, dtype=torch.float32) >= probability
+    def drop(self, probability: float, n_id: Tensor | None = None) -> "Selection":
+        """Drop whole positions with ``probability``, and scale the others up.
+
+        Args:
+            probability: Of a position of a node.
+            n_id: The nodes ``[B]``: what is dropped then follows from one number of
+                torch's generator and from the node. (default: ``None``)
+        """
+        if n_id is None or torch.compiler.is_compiling():
+            drawn = torch.rand_like(self.codes, dtype=torch.float32)
+        else:
+            seed = int(torch.randint(1 << 62, ()))
+            words = node_bytes(n_id, 4 * self.codes.size(1), seed).contiguous()
+            drawn = words.view(torch.int32).double().div_(1 << 32).add_(0.5)
+        keep = drawn >= probability
         scale = keep.float() / (1.0 - probability)
         return replace(self, scale=scale, dropped=probability)
 

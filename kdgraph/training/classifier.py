@@ -11,11 +11,12 @@ from kdgraph.data import Graph, gcn_norm, to_edge_index, to_torch_csr
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.guidance import ClassTargets, Guidance
 from kdgraph.nn import Dropout
+from kdgraph.training.batches import Batch, run_layers
 from kdgraph.training.networks import takes_codes
 
 
 class NodeClassifier(nn.Module):
-    """Class scores of all nodes from their codes and the graph.
+    """Class scores of nodes from their codes and the graph.
 
     The first layer reads codes, and the vectors are not formed, where the network takes
     them and nothing has to see or change vectors: in evaluation always, and in training
@@ -49,31 +50,51 @@ class NodeClassifier(nn.Module):
         """The companions, typed."""
         return [guide for guide in self.guides if isinstance(guide, Guidance)]
 
-    def forward(self, adjacency: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores ``[N, T]``, and the penalty to add to the loss."""
-        x, penalty = self._features()
-        logits = self.gnn(x, adjacency)
+    def forward(self, graph: Tensor | Batch) -> tuple[Tensor, Tensor]:
+        """Scores of all nodes, or of those of a mini-batch, and a penalty for the loss.
+
+        Args:
+            graph: The whole graph as the network takes it, or a part of it.
+
+        Returns:
+            ``[N, T]`` or ``[B, T]``, and a scalar.
+        """
+        batch = Batch(graph, None) if isinstance(graph, Tensor) else graph
+        x, penalty = self._features(batch.n_id)
+        if isinstance(batch.graph, Tensor):
+            logits: Tensor = self.gnn(x, batch.graph)
+        else:
+            logits = run_layers(self.gnn, x, batch.graph)
         if self.training and self.targets is not None:
-            penalty = penalty + self.targets(logits)
+            rows, nodes = (slice(None), None) if batch.taught is None else batch.taught
+            penalty = penalty + self.targets(logits[rows], nodes)
         return logits, penalty
 
-    def _features(self) -> tuple[Tensor | CodedFeatures, Tensor]:
+    def _features(self, n_id: Tensor | None) -> tuple[Tensor | CodedFeatures, Tensor]:
         changed = self.input_dropout.p > 0 or len(self.guides) > 0
         kept = not (self.training and changed)
         if kept and takes_codes(self.gnn) and isinstance(self.encoder, CodedEncoder):
-            features = self.encoder.coded()
+            features = self.encoder.coded(n_id)
             return features, features.penalty
-        encoding: Encoding = self.encoder.encode()
+        encoding: Encoding = self.encoder.encode(n_id)
         for guide in self.guidance:
-            encoding = guide(encoding)
-        return self.input_dropout(encoding.x), encoding.penalty
+            encoding = guide(encoding, n_id)
+        return self.input_dropout(encoding.x, n_id), encoding.penalty
 
 
-def features_for(gnn: nn.Module, encoder: Encoder) -> Tensor | CodedFeatures:
-    """What an encoder gives a network: codes if both know them, and else vectors."""
+def features_for(
+    gnn: nn.Module, encoder: Encoder, n_id: Tensor | None = None
+) -> Tensor | CodedFeatures:
+    """What an encoder gives a network: codes if both know them, and else vectors.
+
+    Args:
+        gnn: The network.
+        encoder: The encoder.
+        n_id: The nodes ``[B]``. (default: all)
+    """
     if takes_codes(gnn) and isinstance(encoder, CodedEncoder):
-        return encoder.coded()
-    vectors: Tensor = encoder()
+        return encoder.coded(n_id)
+    vectors: Tensor = encoder(n_id)
     return vectors
 
 

@@ -13,6 +13,8 @@ STRUCTURAL = ("fixed", "refined")
 """Coders whose codes are there before training begins."""
 COMPOSERS = ("sum", "concat", "mlp", "recurrent")
 STORAGE = ("float32", "bfloat16", "int8")
+BATCHING = ("full", "neighbor")
+PRECISION = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,10 @@ class TrainConfig:
     entropy_weight: float = 0.0
     epochs: int | None = None
     patience: int | None = None
+    batching: str | None = None
+    batch_size: int | None = None
+    fanout: tuple[int, ...] | None = None
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -85,6 +91,37 @@ class TrainConfig:
             raise ValueError(f"lr is above 0 and at most {_LARGEST:g}, got {self.lr}")
         self._check_codes()
         self._check_guidance()
+        self._check_batching()
+
+    @property
+    def by_rows(self) -> bool:
+        """Whether a step touches the rows of a batch only."""
+        return self.batching not in (None, "full")
+
+    def _check_batching(self) -> None:
+        if self.batching == "full":
+            for name in ("batch_size", "fanout"):
+                if getattr(self, name) is not None:
+                    raise ValueError(
+                        f"{name} is for mini-batches, got batching 'full'; leave out "
+                        "one of them"
+                    )
+        fanout = self.fanout
+        if fanout is None:
+            return
+        if not fanout:
+            raise ValueError("fanout is a number for each layer, got none")
+        for number in fanout:
+            if number < -1 or number == 0:
+                raise ValueError(
+                    "fanout is at least 1 neighbour for each layer, or -1 for all, got "
+                    f"{number} in {','.join(map(str, fanout))}"
+                )
+        if self.num_layers is not None and self.num_layers != len(fanout):
+            raise ValueError(
+                f"fanout is a number for each of {self.num_layers} layers, got "
+                f"{','.join(map(str, fanout))}"
+            )
 
     def _check_codes(self) -> None:
         if not 0.0 < self.refine_step <= _LARGEST:
@@ -139,6 +176,8 @@ class TrainConfig:
         size = values.get("codebook_size")
         if isinstance(size, Sequence) and not isinstance(size, str):
             values = values | {"codebook_size": tuple(size)}
+        if values.get("fanout") is not None:
+            values = values | {"fanout": tuple(values["fanout"])}
         return cls(**values)
 
 
@@ -151,8 +190,10 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "guidance": GUIDANCE,
     "model": MODELS,
     "storage": STORAGE,
+    "batching": BATCHING,
+    "precision": PRECISION,
 }
-_BY_RECIPE = ("composer", "guidance", "storage")
+_BY_RECIPE = ("composer", "guidance", "storage", "batching")
 _AT_LEAST = {
     "num_codebooks": 1,
     "query_dim": 0,
@@ -170,4 +211,5 @@ _AT_LEAST = {
     "code_dim": 1,
     "refine_every": 1,
     "memory": 1,
+    "batch_size": 1,
 }

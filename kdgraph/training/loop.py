@@ -1,5 +1,6 @@
-"""The full-batch loop: one seed of one method on one graph."""
+"""The loop: one seed of one method on one graph."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -8,13 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdgraph.coders import FixedCoder, RefinedCoder
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
-from kdgraph.training.classifier import NodeClassifier, features_for
+from kdgraph.training.batches import Batch
+from kdgraph.training.batching import Batching
+from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.methods import optimizer_groups
 from kdgraph.training.metrics import classification_loss, score
 from kdgraph.training.model_file import best_embedding
+from kdgraph.training.optimizers import Optimizers
+from kdgraph.training.ranks import Ranks
 from kdgraph.training.refinement import Refinement
 
 Observer = Callable[["Trainer"], None]
@@ -26,9 +31,12 @@ class Progress:
 
     Args:
         epoch: Epochs done.
+        step: Steps of the next one that are done.
+        loss: What these add to its loss.
+        share: Of its training nodes, what they have seen.
         best_epoch: The one that was best on validation, the first of equals.
         best_valid: Its validation score.
-        best_test: Its test score.
+        best_test: Its test score, once that was asked for.
         seconds: What the optimisation steps took, evaluation not counted.
         losses: Of every epoch.
         valid_scores: Of every epoch.
@@ -36,6 +44,9 @@ class Progress:
     """
 
     epoch: int = 0
+    step: int = 0
+    loss: float = 0.0
+    share: float = 0.0
     best_epoch: int = -1
     best_valid: float = -1.0
     best_test: float = -1.0
@@ -46,14 +57,15 @@ class Progress:
 
 
 class Trainer:
-    """Train one seed full-batch, keeping the state that is best on validation.
+    """Train one seed, keeping the state that is best on validation.
 
     Args:
         config: A resolved configuration.
         graph: Where to train.
         model: Encoder, guidance and network.
-        adjacency: The graph as the network takes it.
+        batching: How an epoch is cut into steps.
         device: Where to run.
+        ranks: The processes that train together. (default: this one)
 
     Raises:
         ValueError: A graph with nothing to train on, to select by or to report on.
@@ -64,8 +76,9 @@ class Trainer:
         config: TrainConfig,
         graph: Graph,
         model: NodeClassifier,
-        adjacency: Tensor,
+        batching: Batching,
         device: torch.device,
+        ranks: Ranks | None = None,
     ) -> None:
         for name in ("train_idx", "valid_idx", "test_idx"):
             if getattr(graph, name).numel() == 0:
@@ -75,16 +88,16 @@ class Trainer:
         self.config = config
         self.device = device
         self.model = model.to(device)
-        self.adjacency = adjacency
-        self.y = graph.y.to(device)
-        self.train_idx = graph.train_idx.to(device)
-        self.valid_idx = graph.valid_idx.to(device)
-        self.test_idx = graph.test_idx.to(device)
-        groups = optimizer_groups(config, model.encoder, model.guidance, model.gnn)
-        self.optimizer = torch.optim.Adam(groups, lr=config.lr)
+        self.batching = batching
+        self.ranks = ranks or Ranks()
+        self.y = graph.y
+        self.valid_idx, self.test_idx = graph.valid_idx, graph.test_idx
+        self.optimizer = Optimizers(config, model)
         self.progress = Progress()
         self.best: dict[str, Any] = {}
-        self.refinement = Refinement(model)
+        steps = batching.steps if config.by_rows else None
+        self.refinement = Refinement(model, steps, self.ranks)
+        self._forward = self.ranks.parallel(self.model)
 
     @property
     def done(self) -> bool:
@@ -93,29 +106,31 @@ class Trainer:
         waited = self.progress.epoch - 1 - self.progress.best_epoch
         return self.progress.epoch >= epochs or (patience > 0 and waited >= patience)
 
-    def run(self, after_epoch: Observer | None = None) -> None:
+    def run(
+        self, after_epoch: Observer | None = None, after_step: Observer | None = None
+    ) -> None:
         """Train to the end, from wherever the state stands.
 
         Args:
             after_epoch: Called between epochs, when the state is one to keep.
+            after_step: Called between the steps of an epoch, when it is one too.
 
         Raises:
             FloatingPointError: A loss or a score that is not finite.
         """
+        now = self.progress
         while not self.done:
-            begun = time.perf_counter()
-            loss = self._step()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize(self.device)
-            self.progress.seconds += time.perf_counter() - begun
+            self._epoch(after_step)
             self._evaluate()
-            self.progress.losses.append(loss)
-            self.progress.epoch += 1
-            now = self.progress
+            now.losses.append(now.loss)
+            now.epoch += 1
+            now.step, now.loss, now.share = 0, 0.0, 0.0
             if self.refinement.judge(now.epoch, now.best_valid, self.best):
                 now.reverted.append(now.epoch)
             if after_epoch is not None:
                 after_epoch(self)
+        if now.best_test < 0:
+            self._test(self.best_scores(self.test_idx))
 
     def state_dict(self) -> dict[str, Any]:
         """Everything a later run needs to go on as if it had not been stopped."""
@@ -124,7 +139,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "progress": asdict(self.progress),
-            "refinement": self.refinement.mark,
+            "refinement": self.refinement.state_dict(),
             "rng": torch.get_rng_state(),
         }
         if self.device.type == "cuda":
@@ -137,73 +152,109 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
         self.progress = Progress(**state["progress"])
-        self.refinement.mark = state["refinement"]
+        self.refinement.load_state_dict(state["refinement"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
     @torch.no_grad()
-    def best_scores(self) -> Tensor:
-        """Class scores ``[N, T]`` of the epoch that was best on validation.
+    def best_scores(self, rows: Tensor | None = None) -> Tensor:
+        """Class scores of the epoch that was best on validation.
 
         It becomes the state of the network, and of an encoder that is no codes.
+
+        Args:
+            rows: Of these nodes, ``[B, T]``; of all where ``None``. (default: ``None``)
         """
-        encoder, gnn = self.model.encoder, self.model.gnn.eval()
-        gnn.load_state_dict(self.best["gnn"])
+        encoder = self.model.encoder
+        self.model.gnn.load_state_dict(self.best["gnn"])
         if isinstance(encoder, KDEmbedding):
-            encoder = best_embedding(encoder, self.best)
+            encoder = best_embedding(encoder, self.best).to(self.device)
         else:
             encoder.load_state_dict(self.best["encoder"])
-        features = features_for(gnn, encoder.to(self.device).eval())
-        scores: Tensor = gnn(features, self.adjacency)
-        return scores
+        return self.batching.scores(rows, encoder.eval())
 
-    def _step(self) -> float:
-        self.refinement.before_step(self.progress.epoch, self.progress.best_valid)
+    def _epoch(self, after_step: Observer | None) -> None:
+        """Take the steps that are left of an epoch."""
+        now = self.progress
+        while now.step < self.batching.steps:
+            begun = time.perf_counter()
+            batch = self.batching.batch(now.epoch, now.step)
+            now.loss += self._step(batch) * batch.share
+            now.share += batch.share
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            now.seconds += time.perf_counter() - begun
+            now.step += 1
+            if after_step is not None and now.step < self.batching.steps:
+                after_step(self)
+        encoder = self.model.encoder
+        if isinstance(encoder, KDEmbedding):
+            encoder.coder.after_epoch(now.epoch, encoder.composer)
+
+    def _step(self, batch: Batch) -> float:
+        """Learn from a batch; returns its loss."""
+        now = self.progress
+        self.refinement.before_step(now.epoch, now.best_valid, now.step)
         self.model.train()
         for guide in self.model.guidance:
-            guide.set_progress(self.progress.epoch)
+            guide.set_progress(now.epoch)
         self.optimizer.zero_grad()
-        logits, penalty = self.model(self.adjacency)
-        seen = classification_loss(logits[self.train_idx], self.y[self.train_idx])
-        loss = seen + penalty
-        value = float(loss.detach())
-        if not torch.isfinite(loss):
+        with torch.autocast(
+            self.device.type,
+            dtype=torch.bfloat16,
+            enabled=self.config.precision == "bfloat16",
+        ):
+            logits, penalty = self._forward(batch)
+            seen = classification_loss(logits[batch.rows], batch.labels)
+        loss = seen * batch.weight + penalty
+        value = self.ranks.mean(float(loss.detach()))
+        if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
         loss.backward()
         self.optimizer.step()
-        encoder = self.model.encoder
-        if isinstance(encoder, KDEmbedding):
-            encoder.coder.after_epoch(self.progress.epoch, encoder.composer)
+        self.refinement.after_step(now.step)
         return value
 
     @torch.no_grad()
     def _evaluate(self) -> None:
-        self.model.eval()
-        logits, _ = self.model(self.adjacency)
+        at_once = self.batching.all_at_once
+        rows = None if at_once else self.valid_idx
+        logits = self.batching.scores(rows)
         if not torch.isfinite(logits).all():
             raise self._diverged("a class score is not finite")
-        valid = score(logits[self.valid_idx], self.y[self.valid_idx])
+        seen = logits[self.valid_idx] if at_once else logits
+        valid = score(seen.cpu(), self.y[self.valid_idx])
         self.progress.valid_scores.append(valid)
         if valid > self.progress.best_valid:
             self.progress.best_valid = valid
-            self.progress.best_test = score(
-                logits[self.test_idx], self.y[self.test_idx]
-            )
+            self.progress.best_test = -1.0
             self.progress.best_epoch = self.progress.epoch
             self.best = self._snapshot()
+            if at_once:
+                self._test(logits[self.test_idx])
+
+    def _test(self, scores: Tensor) -> None:
+        self.progress.best_test = score(scores.cpu(), self.y[self.test_idx])
 
     def _diverged(self, what: str) -> FloatingPointError:
-        return FloatingPointError(
-            f"{what} at epoch {self.progress.epoch}; try a smaller lr"
-        )
+        where = f"epoch {self.progress.epoch}"
+        if self.batching.steps > 1:
+            where = f"step {self.progress.step} of {where}"
+        return FloatingPointError(f"{what} at {where}; try a smaller lr")
 
     def _snapshot(self) -> dict[str, Any]:
         """What the best epoch leaves: packed codes and composer, or a whole encoder."""
         encoder = self.model.encoder
         kept: dict[str, Any] = {"gnn": _copied(self.model.gnn.state_dict())}
         if isinstance(encoder, KDEmbedding):
-            kept["packed"] = encoder.code_table().packed.cpu()
+            coder = encoder.coder
+            stays = isinstance(coder, FixedCoder) and not isinstance(
+                coder, RefinedCoder
+            )
+            # Codes that no step changes are there once.
+            packed = coder.packed if stays else encoder.code_table().packed
+            kept["packed"] = packed.cpu()
             kept["composer"] = _copied(encoder.composer.stored_tensors())
             if self.refinement.coder is not None:
                 kept["trained"] = _copied(encoder.composer.state_dict())

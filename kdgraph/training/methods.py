@@ -55,13 +55,17 @@ def build_encoder(
         ValueError: Sizes that do not fit together, or a method without an encoder.
     """
     if config.method == "full":
-        return FullEmbedding(num_nodes, config.dim)
+        return FullEmbedding(num_nodes, config.dim, sparse=config.by_rows)
     if config.method == "lowrank":
         if config.rank is None and config.max_bytes is None:
             rank = min(DEFAULT_RANK, num_nodes, config.dim)
-            return LowRankEmbedding(num_nodes, config.dim, rank)
+            return LowRankEmbedding(num_nodes, config.dim, rank, sparse=config.by_rows)
         return LowRankEmbedding(
-            num_nodes, config.dim, config.rank, max_bytes=config.max_bytes
+            num_nodes,
+            config.dim,
+            config.rank,
+            max_bytes=config.max_bytes,
+            sparse=config.by_rows,
         )
     if config.method == "kd":
         return KDEmbedding(
@@ -102,7 +106,8 @@ def build_guidance(
     weight = config.guidance_weight or 0.0
     if config.guidance == "online":
         sizes = (encoder.num_nodes, encoder.embedding_dim)
-        guides.append(OnlineDistillation(sizes, weight=weight, mix=config.guidance_mix))
+        table = FullEmbedding(*sizes, sparse=config.by_rows)
+        guides.append(OnlineDistillation(table, weight=weight, mix=config.guidance_mix))
     if config.guidance == "pretrained":
         if teacher is None:
             raise ValueError("pre-trained guidance needs a teacher, got none")
@@ -121,7 +126,7 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
         "out_channels": num_outputs,
         "dropout": config.dropout,
         "norm": None if config.norm == "none" else config.norm,
-        "norm_kwargs": NORM_OPTIONS.get(config.norm or "none"),
+        "norm_kwargs": _norm_options(config),
     }
     if config.model == "gcn":
         # The adjacency comes normalised: PyG's own way depends on its form.
@@ -134,19 +139,23 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
 
 
 GAT_HEADS = 4
-NORM_OPTIONS = {
-    # Codes move so fast that running statistics lag behind them: on ogbn-arxiv they
-    # turn a sound epoch into noise at evaluation. All nodes are at hand in full batch,
-    # so the statistics are always theirs.
-    "batch_norm": {"track_running_stats": False},
-}
+
+
+def _norm_options(config: TrainConfig) -> dict[str, Any] | None:
+    if config.norm == "batch_norm" and not config.by_rows:
+        # Codes move so fast that running statistics lag behind them: on ogbn-arxiv they
+        # turn a sound epoch into noise at evaluation. All nodes are at hand in full
+        # batch, so the statistics are always theirs.
+        return {"track_running_stats": False}
+    # By default PyG's layer norm is one over all nodes of a graph.
+    return {"mode": "node"} if config.norm == "layer_norm" else None
 
 
 def _build_coder(config: TrainConfig, num_nodes: int, codes: CodeTable | None) -> Coder:
     if config.coder == "softmax":
-        return SoftmaxCoder(config.query_dim or "free")
+        return SoftmaxCoder(config.query_dim or "free", sparse=config.by_rows)
     if config.coder == "gumbel":
-        return GumbelCoder(config.query_dim or "free")
+        return GumbelCoder(config.query_dim or "free", sparse=config.by_rows)
     if config.coder in STRUCTURAL:
         recipe = code_recipe(config)
         if recipe is None:
@@ -155,13 +164,21 @@ def _build_coder(config: TrainConfig, num_nodes: int, codes: CodeTable | None) -
             given = recipe.stand_in(num_nodes) if codes is None else codes
         if config.coder == "fixed":
             return FixedCoder(given)
+        every, start, rounds = config.refine_every, 15, 3
+        if config.by_rows:
+            # An epoch of mini-batches takes codebooks and network as far as several
+            # steps over all nodes do.
+            every, start = max(1, every // 5), 3
         return RefinedCoder(
             given,
             step=config.refine_step,
-            every=config.refine_every,
+            every=every,
+            start=start,
+            stop=start + rounds * every,
             positions=None if recipe is None else recipe.movable,
         )
-    return VQCoder() if config.coder == "vq" else ThresholdCoder()
+    kind = VQCoder if config.coder == "vq" else ThresholdCoder
+    return kind(sparse=config.by_rows)
 
 
 def _build_composer(config: TrainConfig) -> Composer:
@@ -193,9 +210,15 @@ def code_recipe(config: TrainConfig) -> CodeRecipe | None:
 
 
 def optimizer_groups(
-    config: TrainConfig, encoder: Encoder, guides: Sequence[Guidance], gnn: nn.Module
+    config: TrainConfig,
+    encoder: Encoder,
+    guides: Sequence[Guidance],
+    gnn: nn.Module,
+    apart: Sequence[nn.Parameter] = (),
 ) -> list[dict[str, Any]]:
     """Parameter groups: what chooses codes decays by a rate of its own.
+
+    Those ``apart`` are in none.
 
     A little brings nodes with a weak gradient back to the null code, as it shrinks the
     rows of a table; what codebooks and network take would bring back all.
@@ -205,8 +228,14 @@ def optimizer_groups(
     modules = (encoder, gnn, *guides)
     rest = [p for module in modules for p in module.parameters() if id(p) not in free]
     groups = [(coder, config.coder_weight_decay), (rest, config.weight_decay)]
+    left_out = {id(parameter) for parameter in apart}
     trained = [
-        {"params": [p for p in parameters if p.requires_grad], "weight_decay": decay}
+        {
+            "params": [
+                p for p in parameters if p.requires_grad and id(p) not in left_out
+            ],
+            "weight_decay": decay,
+        }
         for parameters, decay in groups
     ]
     return [group for group in trained if group["params"]]

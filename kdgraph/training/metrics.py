@@ -5,7 +5,12 @@ from torch.nn import functional
 
 
 def classification_loss(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy for classes ``[n]``, binary cross-entropy for labels ``[n, T]``."""
+    """Cross-entropy for classes ``[n]``, binary cross-entropy for labels ``[n, T]``.
+
+    The mean over rows; 0 where there are none.
+    """
+    if y.size(0) == 0:
+        return logits.sum() * 0.0
     if y.dim() == 1:
         return functional.cross_entropy(logits, y)
     return functional.binary_cross_entropy_with_logits(logits, y)

@@ -5,6 +5,7 @@ from typing import Any
 from kdgraph.coders import default_query_dim
 from kdgraph.codes import CodeRecipe, CodeTable
 from kdgraph.data import Graph
+from kdgraph.training.choose_batching import choose_batching
 from kdgraph.training.config import STRUCTURAL, TrainConfig
 from kdgraph.training.methods import code_recipe
 
@@ -34,6 +35,8 @@ _MANY: dict[str, Any] = {
     "epochs": 80,
     "patience": 20,
 }
+_MINI_NORM = "layer_norm"
+"""In the place of statistics of a batch, which are not those of the graph."""
 _MULTI = {"epochs": 300, "patience": 100}
 """Scores of rare labels pass the threshold late: the first epochs say nothing."""
 
@@ -54,7 +57,12 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
     chosen = {
         name: value for name, value in recipe.items() if getattr(config, name) is None
     }
-    config = config.replace(**chosen)
+    if config.fanout is not None and config.num_layers is None:
+        chosen["num_layers"] = len(config.fanout)
+    own_norm = config.norm
+    config = choose_batching(config.replace(**chosen), graph)
+    if config.by_rows and own_norm is None and config.norm == "batch_norm":
+        config = config.replace(norm=_MINI_NORM)
     config = config.replace(
         guidance=config.guidance or "none",
         storage=config.storage or "float32",

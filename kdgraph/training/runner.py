@@ -16,6 +16,7 @@ from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import check_sizes
 from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
+from kdgraph.training.ranks import Ranks
 from kdgraph.training.recipes import resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir
@@ -35,6 +36,7 @@ class Hooks(NamedTuple):
 
     on_epoch: OnEpoch | None
     on_coding: OnCoding | None
+    on_step: OnEpoch | None
     on_pick: Callable[[Pick], None] | None
 
 
@@ -80,6 +82,7 @@ class Runner:
         check_sizes(self.config, graph.num_nodes, graph.num_classes)
         self.save = None if save is None else Path(save)
         self.device = device or torch.device("cpu")
+        self.ranks = Ranks()
         self.checkpoint_seconds = checkpoint_seconds
 
     def run(
@@ -88,6 +91,7 @@ class Runner:
         on_epoch: OnEpoch | None = None,
         *,
         on_coding: OnCoding | None = None,
+        on_step: OnEpoch | None = None,
         on_pick: Callable[[Pick], None] | None = None,
     ) -> MethodResult:
         """Train seeds 0 to ``seeds - 1``, skipping what the folder has finished.
@@ -100,6 +104,7 @@ class Runner:
             on_epoch: Called after every epoch with the seed, the stage and the trainer.
             on_coding: Called while codes are read off the graph, with the seed, the
                 fraction done and the stage.
+            on_step: Called between the steps of an epoch, as ``on_epoch`` is after it.
             on_pick: Called with what coder ``"auto"`` picked, before it is trained.
 
         Raises:
@@ -110,8 +115,8 @@ class Runner:
         if seeds < 1:
             raise ValueError(f"seeds is at least 1, got {seeds}")
         reset_peak_rss()
-        hooks = Hooks(on_epoch, on_coding, on_pick)
-        if self.save is None:
+        hooks = Hooks(on_epoch, on_coding, on_step, on_pick)
+        if self.save is None or not self.ranks.first:
             return self._run(seeds, hooks, None)
         config = self.given if self._automatic else self.config
         identity = {
@@ -127,7 +132,7 @@ class Runner:
 
     def _pick(self, hooks: Hooks, run_dir: RunDir | None) -> None:
         """Settle what coder ``"auto"`` is, once for a run folder."""
-        found = None if run_dir is None else run_dir.pick()
+        found = self.ranks.told(None if run_dir is None else run_dir.pick())
         if found is None:
             found = pick(
                 self.given,
@@ -162,6 +167,7 @@ class Runner:
         results: list[SeedResult] = []
         for seed in range(seeds):
             done = None if run_dir is None else run_dir.result(seed)
+            done = self.ranks.told(done)
             if done is None:
                 # The adjacency is not needed where all seeds are finished.
                 job = job or self._job(hooks, run_dir)
@@ -170,7 +176,7 @@ class Runner:
         return MethodResult(self.graph, self.config, tuple(results), self.pick)
 
     def _job(self, hooks: Hooks, run_dir: RunDir | None) -> Job:
-        if self._adjacency is None:
+        if self._adjacency is None and self.config.batching == "full":
             self._adjacency = message_graph(self.config.model, self.graph, self.device)
         return Job(
             graph=self.graph,
@@ -181,5 +187,7 @@ class Runner:
             checkpoint_seconds=self.checkpoint_seconds,
             on_epoch=hooks.on_epoch,
             on_coding=hooks.on_coding,
+            on_step=hooks.on_step,
+            ranks=self.ranks,
             read=self._read_before,
         )

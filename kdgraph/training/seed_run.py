@@ -18,9 +18,12 @@ from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
 from kdgraph.training.auto import TRIED_SEEDS
+from kdgraph.training.batching import Batching
+from kdgraph.training.choose_batching import fits_at_once
 from kdgraph.training.class_scores import diffused_scores, propagated_scores
 from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.full_batch import FullBatch
 from kdgraph.training.label_head import spread_head
 from kdgraph.training.loop import Trainer
 from kdgraph.training.methods import (
@@ -32,7 +35,9 @@ from kdgraph.training.methods import (
     training_bytes,
 )
 from kdgraph.training.model_file import save_classifier
+from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.peak_memory import peak_rss_bytes
+from kdgraph.training.ranks import Ranks
 from kdgraph.training.run_dir import RunDir, artifact_path, order_path
 from kdgraph.training.seed_result import SeedResult
 
@@ -71,23 +76,27 @@ class Job:
     Args:
         graph: Where to train.
         config: The resolved configuration.
-        adjacency: The graph as the network takes it.
+        adjacency: The graph as the network takes it whole; ``None`` for mini-batches.
         device: Where to run.
         run_dir: Where checkpoints and models go, or ``None``.
         checkpoint_seconds: Least time between checkpoints; 0 for every epoch.
         on_epoch: Told of every epoch.
         on_coding: Told how far codes are read off the graph.
+        on_step: Told of every step but the last of an epoch.
+        ranks: The processes that train together.
         read: What was read off it so far.
     """
 
     graph: Graph
     config: TrainConfig
-    adjacency: Tensor
+    adjacency: Tensor | None
     device: torch.device
     run_dir: RunDir | None = None
     checkpoint_seconds: float = 15.0
     on_epoch: OnEpoch | None = None
     on_coding: OnCoding | None = None
+    on_step: OnEpoch | None = None
+    ranks: Ranks = field(default_factory=Ranks)
     read: ReadBefore = field(default_factory=ReadBefore)
 
 
@@ -120,6 +129,7 @@ class SeedRun:
         job, saved = self.job, None
         if job.run_dir is not None:
             saved = job.run_dir.load(self.seed)
+        saved = job.ranks.told(saved)
         teacher, targets = None, None
         if job.config.guidance == "pretrained":
             teacher = self._teacher(saved)
@@ -160,7 +170,8 @@ class SeedRun:
         if order.rows is not None:
             self.order = order.rows
             self.graph = job.graph.permuted(order.rows.numpy())
-            self.adjacency = message_graph(job.config.model, self.graph, job.device)
+            if self.adjacency is not None:
+                self.adjacency = message_graph(job.config.model, self.graph, job.device)
 
     def _teacher(self, saved: dict[str, Any] | None) -> Encoder:
         """The table that pre-trained guidance pulls toward, trained the same way.
@@ -212,7 +223,25 @@ class SeedRun:
         gnn = build_gnn(config, self.graph.num_classes)
         dropout = config.input_dropout or 0.0
         model = NodeClassifier(encoder, gnn, guides, dropout, targets)
-        return Trainer(config, self.graph, model, self.adjacency, self.job.device)
+        batching = self._batching(config, model)
+        job = self.job
+        return Trainer(config, self.graph, model, batching, job.device, job.ranks)
+
+    def _batching(self, config: TrainConfig, model: NodeClassifier) -> Batching:
+        job = self.job
+        if self.adjacency is not None:
+            return FullBatch(self.graph, model, self.adjacency, job.device)
+        return NeighborBatches(
+            self.graph,
+            model,
+            network=config.model,
+            batch_size=config.batch_size or 1,
+            fanout=config.fanout or (),
+            seed=self.seed,
+            memory=config.memory,
+            ranks=job.ranks,
+            device=job.device,
+        )
 
     def _train(
         self, trainer: Trainer, stage: str, saved: dict[str, Any] | None
@@ -221,16 +250,29 @@ class SeedRun:
             self._go_on(trainer, saved)
 
         def after_epoch(trainer: Trainer) -> None:
-            try:
-                if self.job.on_epoch is not None:
-                    self.job.on_epoch(self.seed, stage, trainer)
-            except KeyboardInterrupt:
-                self._save(trainer, stage)
-                raise
-            if self.job.run_dir is not None and self.clock.due():
-                self.clock.time(lambda: self._save(trainer, stage))
+            self._pause(trainer, stage, self.job.on_epoch)
 
-        trainer.run(after_epoch)
+        def after_step(trainer: Trainer) -> None:
+            self._pause(trainer, stage, self.job.on_step)
+
+        trainer.run(after_epoch, after_step)
+
+    def _pause(self, trainer: Trainer, stage: str, tell: OnEpoch | None) -> None:
+        """Between steps: tell, keep the state where that is due, and stop if told to.
+
+        Processes that train together stop together.
+        """
+        stop: KeyboardInterrupt | None = None
+        try:
+            if tell is not None:
+                tell(self.seed, stage, trainer)
+        except KeyboardInterrupt as error:
+            stop = error
+        if self.job.ranks.any(here=stop is not None):
+            self._save(trainer, stage)
+            raise stop or KeyboardInterrupt
+        if self.job.run_dir is not None and self.clock.due():
+            self.clock.time(lambda: self._save(trainer, stage))
 
     def _go_on(self, trainer: Trainer, saved: dict[str, Any]) -> None:
         try:
@@ -261,7 +303,9 @@ class SeedRun:
         targets: ClassTargets | None,
     ) -> SeedResult:
         progress = trainer.progress
-        head = spread_head(self.graph, trainer.best_scores().cpu())
+        head = None
+        if fits_at_once(self.job.config, self.graph):
+            head = spread_head(self.graph, trainer.best_scores().cpu()).as_dict()
         return SeedResult(
             seed=self.seed,
             test_score=progress.best_test,
@@ -276,7 +320,7 @@ class SeedRun:
             valid_scores=progress.valid_scores,
             coding_seconds=self.coding_seconds,
             reverted=progress.reverted,
-            label_head=head.as_dict(),
+            label_head=head,
         )
 
 
@@ -297,15 +341,19 @@ def read_codes(job: Job, seed: int) -> Order | None:
             progress = partial(job.on_coding, seed)
         if "spectral" in str(recipe) and not read.looked:
             read.looked = True
-            read.vectors = shared_vectors(job.graph.adj, job.config.memory)
+            read.vectors = job.ranks.once(
+                lambda: shared_vectors(job.graph.adj, job.config.memory)
+            )
             read.vector_seconds = time.perf_counter() - begun
             begun += read.vector_seconds
-        order = recipe.build(
-            job.graph.adj,
-            seed=seed,
-            memory=job.config.memory,
-            vectors=read.vectors,
-            progress=progress,
+        order = job.ranks.once(
+            lambda: recipe.build(
+                job.graph.adj,
+                seed=seed,
+                memory=job.config.memory,
+                vectors=read.vectors,
+                progress=progress,
+            )
         )
         if seed >= TRIED_SEEDS:
             read.codes.clear()

@@ -100,7 +100,9 @@ def test_interrupted_run_goes_on_bit_for_bit(
 
         run = trainer.run
         monkeypatch.setattr(
-            trainer, "run", lambda after: run(lambda t: (after(t), on_epoch(t)))
+            trainer,
+            "run",
+            lambda after, step: run(lambda t: (after(t), on_epoch(t)), step),
         )
         train(self, trainer, stage, saved)
 

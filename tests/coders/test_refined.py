@@ -364,7 +364,7 @@ def test_beside_the_gradient_only_chunks_exist(monkeypatch):
     encoder = make(nodes=5000)
     gradient = torch.randn(5000, DIM)
     with _Largest() as watch:
-        encoder.coder._reassign(None, gradient, encoder.composer)
+        encoder.coder.reassign(None, gradient, encoder.composer)
     # Two bytes of codes and an id for each node; of floats, a chunk.
     assert watch.elements == 5000 * 2
 

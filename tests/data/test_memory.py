@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kdgraph.data import _memory, build_adjacency
+from kdgraph.data import build_adjacency
+from kdgraph.data import memory as _memory
 
 
 def test_estimate_bounds_what_building_takes() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdgraph.data import _memory, load_graph
+from kdgraph.data import load_graph
+from kdgraph.data import memory as _memory
 
 Arrays = dict[str, Any]
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from kdgraph.data import _memory, _ogb_download, load_graph, ogb
+from kdgraph.data import _ogb_download, load_graph, ogb
+from kdgraph.data import memory as _memory
 from kdgraph.data._csv import read_ints
 
 Listing = Callable[[Path], dict[str, tuple[int, int]]]

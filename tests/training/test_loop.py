@@ -14,6 +14,7 @@ from kdgraph.baselines import FullEmbedding
 from kdgraph.data import Graph
 from kdgraph.guidance import OnlineDistillation
 from kdgraph.training import NodeClassifier, TrainConfig, Trainer, message_graph
+from kdgraph.training.full_batch import FullBatch
 from kdgraph.training.methods import build_encoder, build_gnn, build_guidance
 from kdgraph.training.metrics import score
 
@@ -27,7 +28,8 @@ def make_trainer(graph: Graph, config: TrainConfig, seed: int = 0) -> Trainer:
     guides = build_guidance(config, encoder)
     gnn = build_gnn(config, graph.num_classes)
     model = NodeClassifier(encoder, gnn, guides, config.input_dropout or 0.0)
-    return Trainer(config, graph, model, message_graph(config.model, graph), CPU)
+    batching = FullBatch(graph, model, message_graph(config.model, graph), CPU)
+    return Trainer(config, graph, model, batching, CPU)
 
 
 @pytest.mark.parametrize("coder", ["softmax", "gumbel", "vq", "threshold", "fixed"])
@@ -52,7 +54,7 @@ def test_separable_graph_is_learned(
     )
     trainer = make_trainer(graph, config)
     trainer.run()
-    logits, _ = trainer.model.eval()(trainer.adjacency)
+    logits = trainer.batching.scores()
     assert score(logits[graph.train_idx], graph.y[graph.train_idx]) == 1.0
 
 
@@ -72,7 +74,7 @@ def test_labels_are_learned(
     graph = make_graph(y=y)
     trainer = make_trainer(graph, make_config(method="full", epochs=80, dropout=0.0))
     trainer.run()
-    logits, _ = trainer.model.eval()(trainer.adjacency)
+    logits = trainer.batching.scores()
     expected = torch.nn.functional.binary_cross_entropy_with_logits(
         logits[graph.train_idx], y[graph.train_idx]
     )
@@ -83,7 +85,7 @@ def test_labels_are_learned(
 def test_every_epoch_is_one_step_of_adam(graph: Graph, make_config: MakeConfig) -> None:
     trainer = make_trainer(graph, make_config(epochs=7))
     trainer.run()
-    steps = [state["step"] for state in trainer.optimizer.state.values()]
+    steps = [state["step"] for state in trainer.optimizer.each[0].state.values()]
     assert steps
     assert all(float(step) == 7 for step in steps)
     assert trainer.progress.epoch == len(trainer.progress.losses) == 7
@@ -94,7 +96,7 @@ def test_first_step_is_adams(graph: Graph, make_config: MakeConfig) -> None:
     config = make_config(method="full", num_layers=1, input_dropout=0.0, epochs=1)
     trainer, twin = (make_trainer(graph, config) for _ in range(2))
     weight = twin.model.encoder.weight
-    logits, _ = twin.model.train()(twin.adjacency)
+    logits, _ = twin.model.train()(twin.batching.batch(0, 0))
     loss = torch.nn.functional.cross_entropy(
         logits[graph.train_idx], graph.y[graph.train_idx]
     )
@@ -113,7 +115,7 @@ def test_codes_decay_at_a_rate_of_their_own(
     trainer = make_trainer(graph, make_config(guidance="online", **rates))
     decays = {
         id(parameter): group["weight_decay"]
-        for group in trainer.optimizer.param_groups
+        for group in trainer.optimizer.each[0].param_groups
         for parameter in group["params"]
     }
     for name, parameter in trainer.model.named_parameters():
@@ -129,7 +131,7 @@ def test_best_epoch_is_the_first_of_the_best(
     seen: list[tuple[float, float]] = []
 
     def look(trainer: Trainer) -> None:
-        logits, _ = trainer.model.eval()(trainer.adjacency)
+        logits = trainer.batching.scores()
         seen.append(
             (
                 score(logits[graph.valid_idx], graph.y[graph.valid_idx]),
@@ -242,7 +244,7 @@ def test_loss_that_is_not_finite_stops_before_the_step(
         trainer.model.encoder.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match=r"loss is nan at epoch 0.*smaller lr"):
         trainer.run()
-    assert not trainer.optimizer.state
+    assert not trainer.optimizer.each[0].state
     assert trainer.progress.epoch == 0
 
 
@@ -277,5 +279,6 @@ def test_guidance_follows_its_schedule(graph: Graph) -> None:
     model = NodeClassifier(encoder, gnn, [Watched((40, 8))])
     config = TrainConfig(epochs=3, method="full", weight_decay=0.0)
     model.gnn.forward = lambda x, adjacency: x
-    Trainer(config, graph, model, message_graph("gcn", graph), CPU).run()
+    batching = FullBatch(graph, model, message_graph("gcn", graph), CPU)
+    Trainer(config, graph, model, batching, CPU).run()
     assert steps == [0, 1, 2]

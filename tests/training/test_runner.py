@@ -238,5 +238,6 @@ def test_peak_memory_is_of_the_last_stretch() -> None:
 def test_recipe_leaves_nothing_open(graph: Graph) -> None:
     config = resolve_config(TrainConfig(), graph)
     idle = {"rank", "max_bytes", "codes", "code_dim", "compression", "bytes_per_node"}
+    idle |= {"batch_size", "fanout"}
     open_values = {key for key, value in config.as_dict().items() if value is None}
     assert open_values <= idle

@@ -1,7 +1,8 @@
-"""How much memory building a graph takes, and whether it is there."""
+"""How much memory there is, and how much building a graph takes."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -28,6 +29,17 @@ def available_bytes() -> int | None:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return None
+
+
+def memory_limit() -> int | None:
+    """Return the memory that the machine, or its container, has, or None."""
+    found = []
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        pages, size = (os.sysconf(f"SC_{name}") for name in ("PHYS_PAGES", "PAGE_SIZE"))
+        found.append(pages * size)
+    with contextlib.suppress(OSError, ValueError):
+        found.append(int((_CGROUP / "memory.max").read_text()))
+    return min(found, default=None)
 
 
 def require_memory(needed: int, where: object) -> None:

@@ -1,0 +1,53 @@
+"""Processes that ``torchrun`` started, as one job."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+_PATIENCE = timedelta(days=1)
+"""One process reads codes off the graph while the others wait; those that wait for one
+that died are told so at once."""
+
+
+def is_first() -> bool:
+    """Whether this process is the one that speaks, as ``torchrun`` numbers them."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+@contextmanager
+def together(device: torch.device) -> Iterator[torch.device]:
+    """Join the other processes of the job, if there are any.
+
+    Args:
+        device: Where to compute; of ``"cuda"`` each process takes one.
+
+    Yields:
+        The device of this process.
+
+    Raises:
+        RuntimeError: The others cannot be reached.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        yield device
+        return
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def is_parted(error: BaseException) -> bool:
+    """Whether an error says that another process is gone."""
+    if isinstance(error, distributed.DistError):
+        return True
+    text = str(error).lower()
+    return "gloo" in text or "nccl" in text or "connection closed by peer" in text

@@ -1,0 +1,102 @@
+"""Whether a graph is trained at once or in mini-batches, and in which."""
+
+from typing import Any
+
+from kdgraph.data import Graph
+from kdgraph.data.memory import memory_limit
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.ranks import Ranks
+
+SHARE = 0.6
+"""Of the memory of the machine that a full batch may take."""
+BATCH_SIZE = 1024
+FANOUT = (15, 10, 5)
+"""Hamilton et al. (NeurIPS 2017) draw 25 and 10; the first three of OGB's examples."""
+
+_PER_EDGE = 48
+_PER_HIDDEN = 24
+_PER_CHANNEL = 8
+_PER_CLASS = 16
+
+
+def full_batch_bytes(config: TrainConfig, graph: Graph) -> int:
+    """About how many bytes the peak of training on all nodes at once takes.
+
+    For an entry of the adjacency its forms while it is normalised, 48 bytes; for a node
+    six floats per hidden channel and layer, two per channel of its vector, which are
+    formed where guidance or dropout changes them, and four per class. On ogbn-arxiv,
+    three layers of 128, that is 1.4 GB, as is measured beside what the program takes.
+
+    Args:
+        config: With the sizes of the network.
+        graph: Where it is trained.
+    """
+    hidden = (config.hidden_dim or 0) * max(0, (config.num_layers or 1) - 1)
+    per_node = (
+        _PER_HIDDEN * hidden
+        + _PER_CHANNEL * config.dim
+        + _PER_CLASS * graph.num_classes
+        + 8
+    )
+    return _PER_EDGE * graph.num_edges + per_node * graph.num_nodes
+
+
+def fits_at_once(config: TrainConfig, graph: Graph) -> bool:
+    """Whether the machine has the memory to train on all nodes at once."""
+    limit = memory_limit()
+    return limit is None or full_batch_bytes(config, graph) <= SHARE * limit
+
+
+def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
+    """Fill in how an epoch is cut into steps.
+
+    A batch size or a fan-out asks for mini-batches, and so do several processes.
+    Otherwise the memory of the machine decides, and not what is free at the moment, so
+    that a run is gone on with as it was begun.
+
+    Args:
+        config: With the sizes of the network.
+        graph: Where it is trained.
+
+    Raises:
+        ValueError: A batch of more nodes than there are to train on, a fan-out for
+            another number of layers, or several processes with a full batch.
+    """
+    together = Ranks().size > 1
+    asked = config.batch_size is not None or config.fanout is not None
+    batching = config.batching
+    if batching is None:
+        once = not asked and not together and fits_at_once(config, graph)
+        batching = "full" if once or config.method == "labelprop" else "neighbor"
+    if batching == "full":
+        if together and config.method != "labelprop":
+            raise ValueError(
+                "several processes train in mini-batches, got batching 'full'; leave "
+                "it out, or run one process"
+            )
+        return config.replace(batching=batching, batch_size=None, fanout=None)
+    count, layers = graph.train_idx.numel(), config.num_layers or 1
+    size = config.batch_size or max(1, min(BATCH_SIZE, count))
+    if size > max(1, count):
+        raise ValueError(
+            f"batch_size is at most the number of training nodes, {count}, got {size}"
+        )
+    fanout = config.fanout
+    if fanout is None:
+        fanout = (FANOUT + FANOUT[-1:] * layers)[:layers]
+    changes: dict[str, Any] = {"batching": batching, "batch_size": size}
+    return config.replace(**changes, fanout=fanout)
+
+
+def describe_batching(config: TrainConfig, graph: Graph) -> str:
+    """What was chosen, and why, in one line."""
+    needed = full_batch_bytes(config, graph) / 1e9
+    limit = memory_limit()
+    has = "" if limit is None else f" of the {limit / 1e9:.1f} GB here"
+    if config.batching == "full":
+        return f"full batch: takes about {needed:.1f} GB{has}"
+    fanout = ",".join(map(str, config.fanout or ()))
+    return (
+        f"mini-batches of {config.batch_size:,} training nodes, fan-out {fanout}: a "
+        f"full batch would take about {needed:.1f} GB{has}"
+    )

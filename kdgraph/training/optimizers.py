@@ -1,0 +1,67 @@
+"""Optimizers: Adam for what every step moves, and row by row for what a batch does."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+from torch.optim import Adam, Optimizer, SparseAdam
+
+from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.config import TrainConfig
+from kdgraph.training.methods import optimizer_groups
+
+
+class Optimizers:
+    """One optimizer for all, or a second for the rows of nodes in a mini-batch.
+
+    Tables of a row per node whose modules are ``sparse`` get gradients of the rows in
+    the batch, and :class:`torch.optim.SparseAdam` moves only those and their state; it
+    has no weight decay.
+
+    Args:
+        config: A resolved configuration.
+        model: What is trained.
+    """
+
+    def __init__(self, config: TrainConfig, model: NodeClassifier) -> None:
+        rows = list(_row_parameters(model))
+        groups = optimizer_groups(
+            config, model.encoder, model.guidance, model.gnn, apart=rows
+        )
+        self.each: list[Optimizer] = [Adam(groups, lr=config.lr)]
+        if rows:
+            self.each.append(SparseAdam(rows, lr=config.lr))
+
+    def zero_grad(self) -> None:
+        """Forget gradients."""
+        for one in self.each:
+            one.zero_grad()
+
+    def step(self) -> None:
+        """Move everything that has a gradient."""
+        for one in self.each:
+            one.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Their states, in their order."""
+        return {"each": [one.state_dict() for one in self.each]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take on states.
+
+        Raises:
+            ValueError: Of another number of optimizers.
+        """
+        for one, its in zip(self.each, state["each"], strict=True):
+            one.load_state_dict(its)
+
+
+def _row_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    """Tables whose gradients are sparse."""
+    for module in model.modules():
+        if not getattr(module, "sparse", False):
+            continue
+        nodes = getattr(module, "num_nodes", None)
+        for parameter in module.parameters(recurse=False):
+            if parameter.requires_grad and parameter.size(0) == nodes:
+                yield parameter

@@ -1,0 +1,111 @@
+"""Ranks: the processes that train together, of which there may be one."""
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+T = TypeVar("T")
+
+
+class Ranks:
+    """This process among those of ``torch.distributed``, or alone.
+
+    What is exchanged is counted in ``sent``: bytes that this process gives, whatever
+    way the backend takes them.
+
+    Example:
+        >>> ranks = Ranks()
+        >>> ranks.size, ranks.total(torch.tensor([3.0])).tolist()
+        (1, [3.0])
+    """
+
+    def __init__(self) -> None:
+        together = distributed.is_available() and distributed.is_initialized()
+        self.rank = distributed.get_rank() if together else 0
+        self.size = distributed.get_world_size() if together else 1
+        self.sent = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that speaks and writes for all."""
+        return self.rank == 0
+
+    def part(self, count: int) -> slice:
+        """Which of ``count`` things in a row are this process's."""
+        return slice(
+            self.rank * count // self.size, (self.rank + 1) * count // self.size
+        )
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over processes, in the place of ``values``."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+            self.sent += values.numel() * values.element_size()
+        return values
+
+    def mean(self, value: float) -> float:
+        """The mean over processes."""
+        if self.size == 1:
+            return value
+        return float(self.total(torch.tensor([value], dtype=torch.float64))) / self.size
+
+    def any(self, *, here: bool) -> bool:
+        """Whether something holds in any process."""
+        if self.size == 1:
+            return here
+        return bool(self.total(torch.tensor([float(here)])).item())
+
+    def fill(self, rows: Tensor) -> Tensor:
+        """Complete rows ``[B, ...]``, of which each process has made its part."""
+        if self.size > 1:
+            count = rows.size(0)
+            for rank in range(self.size):
+                begin, end = rank * count // self.size, (rank + 1) * count // self.size
+                distributed.broadcast(rows[begin:end], rank)
+            own = self.part(count)
+            self.sent += rows[own].numel() * rows.element_size()
+        return rows
+
+    def parallel(self, model: nn.Module) -> nn.Module:
+        """The model with gradients averaged over processes; itself where it is alone.
+
+        What is no parameter, codes above all, is the same everywhere and not sent.
+        """
+        if self.size == 1:
+            return model
+        names = [name for name, _ in model.named_buffers()]
+        ignore = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+        ignore(model, names)  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            # It has another name in releases that earlier ones do not know.
+            warnings.filterwarnings("ignore", message="`broadcast_buffers` is depre")
+            return DistributedDataParallel(model, broadcast_buffers=False)
+
+    def told(self, value: Any) -> Any:
+        """What the first process has, in all of them."""
+        if self.size == 1:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, 0)
+        return box[0]
+
+    def once(self, make: Callable[[], T]) -> T:
+        """What is worked out in the first process while the others wait.
+
+        It gets the threads that it would have alone, on which the last bits of sums
+        depend.
+        """
+        if self.size == 1:
+            return make()
+        made, threads = None, torch.get_num_threads()
+        if self.first:
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            made = make()
+            torch.set_num_threads(threads)
+        told: T = self.told(made)
+        return told
