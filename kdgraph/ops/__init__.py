@@ -36,6 +36,7 @@ from kdgraph.ops.straight_through import (
     nearest_query_codes,
     query_logits,
 )
+from kdgraph.ops.subgraph import Subgraph, induced_subgraph
 
 __all__ = [
     "MAX_CODEBOOK_SIZE",
@@ -55,6 +56,7 @@ __all__ = [
     "Selection",
     "Storage",
     "Stored",
+    "Subgraph",
     "as_stored",
     "at_least_float32",
     "backend",
@@ -63,6 +65,7 @@ __all__ = [
     "coded_gather",
     "coded_linear",
     "coded_spmm",
+    "induced_subgraph",
     "inverse_order",
     "lookup",
     "lookup_sum",
