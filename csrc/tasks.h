@@ -12,7 +12,14 @@
 
 namespace kdgraph {
 
-enum Status { kFine = 0, kBadRowptr = 1, kBadSource = 2, kBadCode = 3, kNoMemory = 4 };
+enum Status {
+  kFine = 0,
+  kBadRowptr = 1,
+  kBadSource = 2,
+  kBadCode = 3,
+  kNoMemory = 4,
+  kTwice = 5
+};
 
 // What a thread found wrong; the first to find something is heard.
 struct Problem {

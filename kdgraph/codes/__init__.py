@@ -1,5 +1,6 @@
 """Codes: integers per node, packed, and ways to make them without gradients."""
 
+from kdgraph.codes.clusters import clusters_of
 from kdgraph.codes.combine import combine_codes
 from kdgraph.codes.diffusion import diffusion_vectors
 from kdgraph.codes.extend import extend_codes
@@ -32,6 +33,7 @@ __all__ = [
     "Prefix",
     "Quantization",
     "check_codebook_sizes",
+    "clusters_of",
     "combine_codes",
     "compact_codes",
     "diffusion_vectors",

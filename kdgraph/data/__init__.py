@@ -1,7 +1,7 @@
 """Graphs by name or from a file, and the adjacency forms message passing takes.
 
-``NeighborSampler`` is PyG's and needs operations: it is imported when it is asked for,
-so that graphs stand alone.
+``ClusterLoader`` and ``NeighborSampler`` are PyG's and need operations: they are
+imported when they are asked for, so that graphs stand alone.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,11 @@ from kdgraph.data.sbm import sbm
 from kdgraph.data.stats import homophily
 
 if TYPE_CHECKING:
+    from kdgraph.data.cluster_loader import ClusterLoader
     from kdgraph.data.sampler import NeighborSampler
 
 __all__ = [
+    "ClusterLoader",
     "Graph",
     "NeighborSampler",
     "build_adjacency",
@@ -40,6 +42,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ClusterLoader":
+        from kdgraph.data.cluster_loader import ClusterLoader
+
+        return ClusterLoader
     if name == "NeighborSampler":
         from kdgraph.data.sampler import NeighborSampler
 

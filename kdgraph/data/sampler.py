@@ -1,17 +1,15 @@
 """NeighborSampler: neighbourhoods for PyG's NodeLoader, without further packages."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.sampler import BaseSampler, NodeSamplerInput, SamplerOutput
 from typing_extensions import override
 
+from kdgraph.data._pattern import pattern_of, placeholder
 from kdgraph.data.disk import DiskCSR
 from kdgraph.data.graph import Graph
 from kdgraph.ops import Pattern, check_num_neighbors, sample_neighbors
@@ -62,10 +60,10 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
     ) -> None:
         self.num_neighbors = check_num_neighbors(num_neighbors, "NeighborSampler")
         self.replace = replace
-        self._pattern = _pattern(graph)
+        self._pattern = pattern_of(graph, "NeighborSampler")
         y = graph.y if isinstance(graph, Graph) else None
         own = isinstance(graph, Data)
-        self._data = graph if own else _placeholder(self._pattern.num_targets, y)
+        self._data = graph if own else placeholder(self._pattern.num_targets, y=y)
 
     @property
     def data(self) -> Data:
@@ -125,32 +123,3 @@ class NeighborSampler(BaseSampler):  # type: ignore[misc]
             f"{self._pattern.num_edges} edges, num_neighbors={self.num_neighbors}, "
             f"replace={self.replace})"
         )
-
-
-def _pattern(graph: Graph | DiskCSR | Data | Pattern) -> Pattern:
-    if isinstance(graph, Pattern):
-        return graph
-    if isinstance(graph, Graph):
-        rowptr, col = _wrap(graph.adj.indptr), _wrap(graph.adj.indices)
-        return Pattern(rowptr, col, graph.num_nodes)
-    if isinstance(graph, DiskCSR):
-        return Pattern(_wrap(graph.rowptr), _wrap(graph.col), graph.num_nodes)
-    if isinstance(graph, Data) and graph.edge_index is not None:
-        source, target = graph.edge_index.cpu()
-        return Pattern.of_edges(source, target, (graph.num_nodes, graph.num_nodes))
-    raise TypeError(
-        "NeighborSampler expects a Graph of kdgraph.data, a Data with an edge_index, "
-        f"or a Pattern of kdgraph.ops, got {type(graph).__name__}"
-    )
-
-
-def _wrap(array: NDArray[np.integer[Any]]) -> Tensor:
-    with warnings.catch_warnings():
-        # Of arrays mapped from a file; nothing is written to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-        return torch.from_numpy(array)
-
-
-def _placeholder(num_nodes: int, y: Tensor | None) -> Data:
-    edges = torch.empty((2, 0), dtype=torch.int64)
-    return Data(edge_index=edges, num_nodes=num_nodes, y=y)

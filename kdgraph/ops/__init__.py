@@ -37,6 +37,7 @@ from kdgraph.ops.straight_through import (
     nearest_query_codes,
     query_logits,
 )
+from kdgraph.ops.subgraph import Subgraph, induced_subgraph
 
 __all__ = [
     "MAX_CODEBOOK_SIZE",
@@ -56,6 +57,7 @@ __all__ = [
     "Selection",
     "Storage",
     "Stored",
+    "Subgraph",
     "as_stored",
     "at_least_float32",
     "backend",
@@ -64,6 +66,7 @@ __all__ = [
     "coded_gather",
     "coded_linear",
     "coded_spmm",
+    "induced_subgraph",
     "inverse_order",
     "lookup",
     "lookup_sum",

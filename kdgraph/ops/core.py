@@ -18,8 +18,9 @@ from kdgraph.ops.edges import Edges
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
-BAD_ROWPTR, BAD_SOURCE, BAD_CODE = 1, 2, 3
-"""What the core's functions return where something is out of range; 0 is fine."""
+BAD_ROWPTR, BAD_SOURCE, BAD_CODE, TWICE = 1, 2, 3, 5
+"""What the core's functions return where something is out of range, or stands twice
+where it may not; 0 is fine."""
 
 
 class CoreEdges(ctypes.Structure):
@@ -68,6 +69,12 @@ def load_core() -> ctypes.CDLL:
     core.kdgraph_sample_sizes.argtypes = [pointer] * 3
     core.kdgraph_sample_take.argtypes = [pointer] * 5
     core.kdgraph_sample_free.argtypes = [pointer]
+    core.kdgraph_subgraph.restype = pointer
+    core.kdgraph_subgraph.argtypes = [pointer, pointer, size, pointer, pointer]
+    core.kdgraph_subgraph_edges.restype = size
+    core.kdgraph_subgraph_edges.argtypes = [pointer]
+    core.kdgraph_subgraph_take.argtypes = [pointer] * 4
+    core.kdgraph_subgraph_free.argtypes = [pointer]
     asked = os.environ.get(VARIABLE, "")
     if not core.kdgraph_choose(asked.encode()):
         raise ValueError(
