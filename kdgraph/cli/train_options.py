@@ -6,7 +6,7 @@ from typing import Any
 
 from kdgraph.cli.parser import byte_count, fanout, query_dim, sizes
 from kdgraph.training import TrainConfig
-from kdgraph.training.choose_batching import BATCH_SIZE, FANOUT
+from kdgraph.training.choose_batching import BATCH_SIZE, CLUSTER_NODES, FANOUT
 from kdgraph.training.config import (
     BATCHING,
     CODERS,
@@ -254,14 +254,16 @@ def _model(group: Any) -> None:
     group.add_argument(
         "--batching",
         choices=BATCHING,
-        help="all nodes in one step, or mini-batches of training nodes and sampled "
-        "neighbours (default: all where the machine has the memory)",
+        help="all nodes in one step, or mini-batches: of training nodes and sampled "
+        "neighbours, or of random unions of the clusters that the first position of "
+        "the codes tells (default: all where the machine has the memory)",
     )
     group.add_argument(
         "--batch-size",
         type=int,
         metavar="B",
-        help=f"training nodes of a mini-batch (default: {BATCH_SIZE})",
+        help=f"training nodes of a mini-batch, or nodes in a union of clusters "
+        f"(default: {BATCH_SIZE}, or {CLUSTER_NODES})",
     )
     group.add_argument(
         "--fanout",

@@ -10,6 +10,8 @@ from kdgraph.training.ranks import Ranks
 SHARE = 0.6
 """Of the memory of the machine that a full batch may take."""
 BATCH_SIZE = 1024
+CLUSTER_NODES = 10_000
+"""Of a union of clusters."""
 FANOUT = (15, 10, 5)
 """Hamilton et al. (NeurIPS 2017) draw 25 and 10; the first three of OGB's examples."""
 
@@ -75,6 +77,14 @@ def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
                 "it out, or run one process"
             )
         return config.replace(batching=batching, batch_size=None, fanout=None)
+    if batching == "cluster":
+        if together:
+            raise ValueError(
+                "several processes train in batches of neighbours, got batching "
+                "'cluster'; leave it out, or run one process"
+            )
+        size = config.batch_size or min(CLUSTER_NODES, graph.num_nodes)
+        return config.replace(batching=batching, batch_size=size)
     count, layers = graph.train_idx.numel(), config.num_layers or 1
     size = config.batch_size or max(1, min(BATCH_SIZE, count))
     if size > max(1, count):
@@ -95,8 +105,9 @@ def describe_batching(config: TrainConfig, graph: Graph) -> str:
     has = "" if limit is None else f" of the {limit / 1e9:.1f} GB here"
     if config.batching == "full":
         return f"full batch: takes about {needed:.1f} GB{has}"
-    fanout = ",".join(map(str, config.fanout or ()))
-    return (
-        f"mini-batches of {config.batch_size:,} training nodes, fan-out {fanout}: a "
-        f"full batch would take about {needed:.1f} GB{has}"
-    )
+    if config.batching == "cluster":
+        what = f"clusters of about {config.batch_size:,} nodes together"
+    else:
+        fanout = ",".join(map(str, config.fanout or ()))
+        what = f"{config.batch_size:,} training nodes, fan-out {fanout}"
+    return f"mini-batches of {what}: a full batch would take about {needed:.1f} GB{has}"

@@ -13,7 +13,7 @@ STRUCTURAL = ("fixed", "refined")
 """Coders whose codes are there before training begins."""
 COMPOSERS = ("sum", "concat", "mlp", "recurrent")
 STORAGE = ("float32", "bfloat16", "int8")
-BATCHING = ("full", "neighbor")
+BATCHING = ("full", "neighbor", "cluster")
 PRECISION = ("float32", "bfloat16")
 
 
@@ -109,6 +109,11 @@ class TrainConfig:
         fanout = self.fanout
         if fanout is None:
             return
+        if self.batching == "cluster":
+            raise ValueError(
+                "fanout is for batching 'neighbor', got batching 'cluster', whose "
+                "unions of clusters have all of their edges; leave out one of them"
+            )
         if not fanout:
             raise ValueError("fanout is a number for each layer, got none")
         for number in fanout:

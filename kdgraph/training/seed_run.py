@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from kdgraph.atomic import replacing
-from kdgraph.codes import CodeTable, Order
+from kdgraph.codes import CodeTable, Order, clusters_of
 from kdgraph.codes.spectral import shared_vectors
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
@@ -22,6 +22,7 @@ from kdgraph.training.batching import Batching
 from kdgraph.training.choose_batching import fits_at_once
 from kdgraph.training.class_scores import diffused_scores, propagated_scores
 from kdgraph.training.classifier import NodeClassifier, message_graph
+from kdgraph.training.cluster_batches import ClusterBatches
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.full_batch import FullBatch
 from kdgraph.training.label_head import spread_head
@@ -231,16 +232,26 @@ class SeedRun:
         job = self.job
         if self.adjacency is not None:
             return FullBatch(self.graph, model, self.adjacency, job.device)
-        return NeighborBatches(
-            self.graph,
-            model,
-            network=config.model,
-            batch_size=config.batch_size or 1,
-            fanout=config.fanout or (),
-            seed=self.seed,
-            memory=config.memory,
-            ranks=job.ranks,
-            device=job.device,
+        options: dict[str, Any] = {
+            "network": config.model,
+            "batch_size": config.batch_size or 1,
+            "seed": self.seed,
+            "memory": config.memory,
+            "ranks": job.ranks,
+            "device": job.device,
+        }
+        if config.batching == "neighbor":
+            fanout = config.fanout or ()
+            return NeighborBatches(self.graph, model, fanout=fanout, **options)
+        layers = config.num_layers or 1
+        if self.codes is None:
+            raise ValueError(
+                "batching 'cluster' takes the clusters from codes that were read off "
+                "the graph, as those of --codes tree:16x16 are; got none"
+            )
+        clusters = clusters_of(self.codes)
+        return ClusterBatches(
+            self.graph, model, clusters=clusters, num_layers=layers, **options
         )
 
     def _train(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdgraph.data import Graph
-from kdgraph.ops import Sampled, sample_neighbors
+from kdgraph.data._pattern import pattern_of
+from kdgraph.ops import induced_subgraph, sample_neighbors
 
 _ROWS = 1 << 20
 
@@ -56,8 +57,8 @@ class BlockSampler:
     """
 
     def __init__(self, graph: Graph, model: str) -> None:
-        self.rowptr = _wrapped(graph.adj.indptr)
-        self.col = _wrapped(graph.adj.indices)
+        pattern = pattern_of(graph, "BlockSampler")
+        self.rowptr, self.col = pattern.rowptr, pattern.col
         self.num_nodes = graph.num_nodes
         self.model = model
         self._looped = _looped(graph) if model == "gcn" else None
@@ -75,22 +76,32 @@ class BlockSampler:
             seed: Of what is drawn. (default: ``0``)
         """
         drawn = sample_neighbors(self.rowptr, self.col, targets, [fanout], seed=seed)
-        count = targets.numel()
+        return self._block(drawn.node, targets.numel(), drawn.row, drawn.col)
+
+    def induced(self, nodes: Tensor) -> Block:
+        """The block of the edges among some nodes, for any number of layers.
+
+        Args:
+            nodes: Distinct nodes ``[B]``.
+        """
+        found = induced_subgraph(self.rowptr, self.col, nodes)
+        return self._block(nodes, nodes.numel(), found.row, found.col)
+
+    def _block(self, nodes: Tensor, count: int, row: Tensor, col: Tensor) -> Block:
+        """The block of edges, of which some for each target were taken."""
         if self.model == "gat":
-            edges = torch.stack([drawn.row, drawn.col])
-            return Block(drawn.node, count, edges)
-        chosen = torch.bincount(drawn.col, minlength=count)
+            return Block(nodes, count, torch.stack([row, col]))
+        taken = torch.bincount(col, minlength=count)
         rowptr = torch.zeros(count + 1, dtype=torch.int64)
-        torch.cumsum(chosen, 0, out=rowptr[1:])
-        source = drawn.row
+        torch.cumsum(taken, 0, out=rowptr[1:])
         if self.model == "sage":
-            weight = torch.ones(source.numel())
+            weight = torch.ones(row.numel())
         else:
-            share = self.degree(targets) / chosen.clamp(min=1)
-            weight = share.float()[drawn.col]
+            share = self.degree(nodes[:count]) / taken.clamp(min=1)
+            weight = share.float()[col]
         if self.model == "gcn":
-            rowptr, source, weight = self._normalized(drawn.node, rowptr, drawn, weight)
-        return Block(drawn.node, count, _csr(rowptr, source, weight, len(drawn.node)))
+            rowptr, row, weight = self._normalized(nodes, rowptr, row, col, weight)
+        return Block(nodes, count, _csr(rowptr, row, weight, nodes.numel()))
 
     def chain(self, seeds: Tensor, fanouts: Sequence[int], seed: int) -> list[Block]:
         """Draw the blocks of all layers, the first layer's first.
@@ -107,7 +118,7 @@ class BlockSampler:
         return blocks[::-1]
 
     def _normalized(
-        self, nodes: Tensor, rowptr: Tensor, drawn: Sampled, weight: Tensor
+        self, nodes: Tensor, rowptr: Tensor, row: Tensor, col: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Add the loops that are missing, and divide by roots of degrees."""
         count = rowptr.numel() - 1
@@ -115,18 +126,18 @@ class BlockSampler:
         degree = self.degree(nodes)
         degree += 1 if missing is None else missing
         scale = degree.clamp(min=1).double().rsqrt().float()
-        weight = weight * scale[drawn.row] * scale[drawn.col]
+        weight = weight * scale[row] * scale[col]
         # Before the edges of each target comes its loop, where it gets one.
         loops = torch.ones(count, dtype=torch.int64)
         if missing is not None:
             loops = missing[:count].long()
         before = torch.cumsum(loops, 0)
-        place = torch.arange(drawn.row.numel()) + before[drawn.col]
-        total = drawn.row.numel() + int(before[-1]) if count else 0
+        place = torch.arange(row.numel()) + before[col]
+        total = row.numel() + int(before[-1]) if count else 0
         own = loops.bool()
         first = (rowptr[:-1] + before - loops)[own]
         source, weights = torch.empty(total, dtype=torch.int64), torch.empty(total)
-        source[place], weights[place] = drawn.row, weight
+        source[place], weights[place] = row, weight
         source[first] = torch.arange(count)[own]
         weights[first] = scale[:count][own].square()
         rowptr = rowptr.clone()
@@ -162,10 +173,3 @@ def _csr(rowptr: Tensor, col: Tensor, weight: Tensor, sources: int) -> Tensor:
             size=(rowptr.numel() - 1, sources),
             check_invariants=False,
         )
-
-
-def _wrapped(array: NDArray[np.integer]) -> Tensor:
-    with warnings.catch_warnings():
-        # Of arrays mapped from a file; nothing is written to them.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writ")
-        return torch.from_numpy(array)
