@@ -14,7 +14,7 @@ from tqdm import tqdm
 from kdgraph.cli import train_options
 from kdgraph.cli.interrupt import interrupt_between_epochs
 from kdgraph.cli.together import is_first, together
-from kdgraph.cli.train_report import describe, result_table
+from kdgraph.cli.train_report import describe, exchange, result_table
 from kdgraph.data import load_graph
 from kdgraph.training import MethodResult, Pick, Runner, TrainConfig, Trainer
 from kdgraph.training.checkpoint import write_json
@@ -56,6 +56,8 @@ def _run(arguments: argparse.Namespace, device: torch.device) -> None:
         compare = {other["method"]: other for other in others}
         write_json(arguments.json, first | {"compare": compare})
     print(result_table(results))
+    if runners[0].ranks.size > 1:
+        print(exchange(results))
 
 
 def _runners(arguments: argparse.Namespace, device: torch.device) -> list[Runner]:

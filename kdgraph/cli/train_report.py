@@ -45,6 +45,18 @@ def result_table(results: Sequence[MethodResult]) -> str:
     return text_table(header, [_row(result) for result in results])
 
 
+def exchange(results: Sequence[MethodResult]) -> str:
+    """What processes that train together gave each other."""
+    lines = []
+    for result in results:
+        one = result.seeds[0]
+        lines.append(
+            f"{label(result.config)}: {one.processes} processes, each gave the others "
+            f"{human_bytes(round(one.bytes_per_step))} in a step"
+        )
+    return "\n".join(lines)
+
+
 def label(config: TrainConfig) -> str:
     """A method in a few words.
 

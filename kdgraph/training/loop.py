@@ -38,6 +38,8 @@ class Progress:
         best_valid: Its validation score.
         best_test: Its test score, once that was asked for.
         seconds: What the optimisation steps took, evaluation not counted.
+        steps: How many there were, in all epochs.
+        sent: Bytes that this process gave to others in them.
         losses: Of every epoch.
         valid_scores: Of every epoch.
         reverted: Epochs after which a re-assignment of codes was taken back.
@@ -51,6 +53,8 @@ class Progress:
     best_valid: float = -1.0
     best_test: float = -1.0
     seconds: float = 0.0
+    steps: int = 0
+    sent: int = 0
     losses: list[float] = field(default_factory=list)
     valid_scores: list[float] = field(default_factory=list)
     reverted: list[int] = field(default_factory=list)
@@ -178,13 +182,15 @@ class Trainer:
         """Take the steps that are left of an epoch."""
         now = self.progress
         while now.step < self.batching.steps:
-            begun = time.perf_counter()
+            begun, sent = time.perf_counter(), self.ranks.sent
             batch = self.batching.batch(now.epoch, now.step)
             now.loss += self._step(batch) * batch.share
             now.share += batch.share
             if self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             now.seconds += time.perf_counter() - begun
+            now.sent += self.ranks.sent - sent
+            now.steps += 1
             now.step += 1
             if after_step is not None and now.step < self.batching.steps:
                 after_step(self)
@@ -212,6 +218,7 @@ class Trainer:
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
         loss.backward()
+        self.ranks.averaged(self.model)
         self.optimizer.step()
         self.refinement.after_step(now.step)
         return value

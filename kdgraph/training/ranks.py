@@ -86,6 +86,11 @@ class Ranks:
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is depre")
             return DistributedDataParallel(model, broadcast_buffers=False)
 
+    def averaged(self, model: nn.Module) -> None:
+        """Count the gradients that :meth:`parallel` has averaged."""
+        if self.size > 1:
+            self.sent += sum(_bytes(p.grad) for p in model.parameters())
+
     def told(self, value: Any) -> Any:
         """What the first process has, in all of them."""
         if self.size == 1:
@@ -109,3 +114,13 @@ class Ranks:
             torch.set_num_threads(threads)
         told: T = self.told(made)
         return told
+
+
+def _bytes(gradient: Tensor | None) -> int:
+    """Bytes of a gradient, of some rows or of all."""
+    if gradient is None:
+        return 0
+    parts = [gradient]
+    if gradient.is_sparse:
+        parts = [gradient._values(), gradient._indices()]
+    return sum(part.numel() * part.element_size() for part in parts)

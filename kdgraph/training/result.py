@@ -92,6 +92,8 @@ class MethodResult:
             "training_bytes": self.training_bytes,
             "full_training_bytes": 4 * self.full_bytes,
             "peak_rss_bytes": self.peak_rss_bytes,
+            "processes": self.seeds[0].processes,
+            "bytes_per_step": self.seeds[0].bytes_per_step,
             "seconds_per_epoch": self.seconds_per_epoch,
             "coding_seconds": max(seed.coding_seconds for seed in self.seeds),
             "versions": versions(),

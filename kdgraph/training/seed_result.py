@@ -25,6 +25,8 @@ class SeedResult:
         valid_scores: Of every epoch.
         coding_seconds: What reading codes off the graph took.
         reverted: Epochs after which a re-assignment of codes was taken back.
+        processes: How many trained together.
+        bytes_per_step: What each of them gave to the others in a step, on average.
         label_head: What a label-spreading head on the class scores gives, see
             :func:`kdgraph.training.label_head.spread_head`.
     """
@@ -43,6 +45,8 @@ class SeedResult:
     coding_seconds: float = 0.0
     reverted: list[int] = field(default_factory=list)
     label_head: dict[str, Any] | None = None
+    processes: int = 1
+    bytes_per_step: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

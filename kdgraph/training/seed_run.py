@@ -332,6 +332,8 @@ class SeedRun:
             coding_seconds=self.coding_seconds,
             reverted=progress.reverted,
             label_head=head,
+            processes=self.job.ranks.size,
+            bytes_per_step=progress.sent / max(1, progress.steps),
         )
 
 
