@@ -27,6 +27,8 @@ class Setting:
         warm_up: Batches before them.
         rounds: Times that processes take turns, where several are compared.
         threads: Of every process, unless a step says otherwise.
+        memory: Bytes of float arrays over nodes while codes are made.
+        codes: What is trained on: ``"made"``, where codes were, or ``"random"``.
         seed: Of everything that is drawn.
 
     Raises:
@@ -43,11 +45,15 @@ class Setting:
     warm_up: int = 10
     rounds: int = 3
     threads: int = 2
+    memory: int = 4 << 30
+    codes: str = "made"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if field.name == "codes":
+                continue
             lowest = 0 if field.name in ("seed", "warm_up") else 1
             numbers = value if isinstance(value, tuple) else (value,)
             if min(numbers) < lowest:
