@@ -19,8 +19,7 @@ FILE = "codes.npy"
 
 def codes(setting: Setting, folder: Path, clock: Clock) -> dict[str, Any]:
     """Read spectral codes off the graph, within a bound of memory, and pack them."""
-    sizes = f"{setting.num_codebooks}x{setting.codebook_size}"
-    recipe = CodeRecipe.parse(f"spectral:{sizes}")
+    recipe = CodeRecipe.parse(_recipe(setting))
     begun = time.perf_counter()
     adj = load_disk(folder / "graph").adj
     table = recipe.build(
@@ -44,7 +43,11 @@ def read_codes(setting: Setting, folder: Path) -> tuple[CodeTable, str]:
     sizes = (setting.codebook_size,) * setting.num_codebooks
     if setting.codes != "random" and (folder / FILE).exists():
         packed = np.load(folder / FILE, mmap_mode="c")
-        return CodeTable(torch.from_numpy(packed), sizes), "spectral"
+        return CodeTable(torch.from_numpy(packed), sizes), _recipe(setting)
     generator = torch.Generator().manual_seed(setting.seed)
     table = random_codes(setting.num_nodes, len(sizes), sizes, generator=generator)
     return table, "random"
+
+
+def _recipe(setting: Setting) -> str:
+    return f"spectral:{setting.num_codebooks}x{setting.codebook_size}"
