@@ -1,6 +1,5 @@
 """Code one graph, and say how long it took and how much memory."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from benchmarks.clock import Clock
 from kdgraph.code_stats import code_stats
 from kdgraph.codes import CodeTable, spectral_codes
 from kdgraph.training.peak_memory import peak_rss_bytes
@@ -26,7 +26,7 @@ def code(folder: Path, options: dict[str, Any], *, quiet: bool) -> dict[str, Any
     adj = sparse.csr_array((ones, indices, indptr), shape=(nodes, nodes))
     adj.has_canonical_format = True
     loaded, before = time.perf_counter() - begun, peak_rss_bytes()
-    clock, worked = _Clock(quiet=quiet), time.process_time()
+    clock, worked = Clock(quiet=quiet), time.process_time()
     table = spectral_codes(adj, **options, progress=clock)
     coded, peak = time.perf_counter() - clock.begun, peak_rss_bytes()
     worked = time.process_time() - worked
@@ -47,24 +47,6 @@ def code(folder: Path, options: dict[str, Any], *, quiet: bool) -> dict[str, Any
         "unique_ratio": stats.unique_ratio,
         "agreement": _agreement(adj, table),
     }
-
-
-class _Clock:
-    """Seconds per stage, and a line of progress on a terminal."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self.quiet = quiet
-        self.begun = self.last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def __call__(self, done: float, stage: str) -> None:
-        now = time.perf_counter()
-        # The time since the last report belongs to the stage that reports now.
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.last
-        self.last = now
-        if not self.quiet:
-            print(f"\r{done:6.1%} {now - self.begun:6.0f} s  {stage:10}", end="")
-            sys.stdout.flush()
 
 
 def _agreement(adj: sparse.csr_array, table: CodeTable) -> dict[str, list[float]]:

@@ -2,7 +2,6 @@
 
 import argparse
 import ctypes
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import Tensor
 from benchmarks.message_passing import exact
 from benchmarks.message_passing.inputs import Inputs
 from benchmarks.message_passing.rivals import RIVALS, Rival
+from benchmarks.process import leave_result
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
 
 
@@ -82,33 +82,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--memory", type=int, help="bytes it may take")
     arguments = parser.parse_args()
-    if arguments.memory and _POSIX:
-        import resource  # noqa: PLC0415 - there is none on Windows
-
-        # An allocation that fails is a result; a machine that swaps or kills is none.
-        limits = (arguments.memory, arguments.memory)
-        resource.setrlimit(resource.RLIMIT_DATA, limits)
-    try:
-        found = measure(
+    leave_result(
+        lambda: measure(
             arguments.folder, arguments.rival, arguments.repeats, arguments.seconds
-        )
-    except ImportError as error:
-        found = {"status": "skipped", "reason": f"not installed: {error}"}
-    except Exception as error:
-        found = {"status": _kind(error), "reason": _first_line(error)}
-    (arguments.folder / f"{arguments.rival}.json").write_text(json.dumps(found))
+        ),
+        arguments.folder / f"{arguments.rival}.json",
+        arguments.memory,
+    )
     return 0
-
-
-def _kind(error: Exception) -> str:
-    words = str(error).lower()
-    short = isinstance(error, MemoryError) or "allocate memory" in words
-    return "out-of-memory" if short else "failed"
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line}"
 
 
 if __name__ == "__main__":

@@ -17,12 +17,12 @@ from benchmarks.message_passing.rivals import Rival, of_suite
 from benchmarks.message_passing.rivals.base import output_bytes
 from benchmarks.message_passing.roofline import roof, spread_class
 from benchmarks.message_passing.setting import ARXIV, Setting
+from benchmarks.process import run_process
 from kdgraph.ops import backend
 from kdgraph.training.provenance import git_commit, versions
 
 _PROCESS = 1 << 30
 """Bytes that a process with torch takes before it does anything, and to spare."""
-_REASON_LINES = 1
 
 
 @dataclass(frozen=True)
@@ -104,31 +104,15 @@ def _run_one(
     if problem:
         return {"status": "skipped", "reason": problem}
     module = "benchmarks.message_passing.measure"
-    command = [sys.executable, "-m", module, str(folder), rival.name]
+    command = ["-m", module, str(folder), rival.name]
     command += [f"--repeats={options.repeats}", f"--seconds={options.seconds}"]
     command += [f"--memory={available}"] if available is not None else []
-    written = folder / f"{rival.name}.json"
-    written.unlink(missing_ok=True)
-    try:
-        done = subprocess.run(  # noqa: S603
-            command,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=options.timeout,
-        )
-    except subprocess.TimeoutExpired:
-        reason = f"was not done after {options.timeout:g} seconds"
-        return {"status": "failed", "reason": reason}
-    if written.exists():
-        found: dict[str, Any] = json.loads(written.read_text())
-        return found
-    # Killed by the kernel, most often for memory.
-    status = "out-of-memory" if done.returncode == -9 else "failed"
-    last = done.stderr.strip().splitlines()[-_REASON_LINES:]
-    reason = f"ended with code {done.returncode}: {' '.join(last)}"
-    return {"status": status, "reason": reason}
+    return run_process(
+        command,
+        folder / f"{rival.name}.json",
+        environment=environment,
+        timeout=options.timeout,
+    )
 
 
 def _too_large(

@@ -1,0 +1,1 @@
+"""A graph of millions of nodes, step by step: seconds, bytes and peak memory."""
