@@ -7,6 +7,8 @@ from datetime import timedelta
 
 import torch
 from torch import distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 _PATIENCE = timedelta(days=1)
 """One process reads codes off the graph while the others wait; those that wait for one
@@ -38,7 +40,17 @@ def together(device: torch.device) -> Iterator[torch.device]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
-    distributed.init_process_group(backend, timeout=_PATIENCE)
+    store, rank, size = next(rendezvous("env://"))
+    # A restarted job finds what the earlier one left in the store, such as addresses
+    # where nobody listens any more.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    distributed.init_process_group(
+        backend,
+        store=PrefixStore(f"kdgraph-{attempt}", store),
+        rank=rank,
+        world_size=size,
+        timeout=_PATIENCE,
+    )
     try:
         yield device
     finally:

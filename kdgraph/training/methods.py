@@ -126,7 +126,7 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
         "out_channels": num_outputs,
         "dropout": config.dropout,
         "norm": None if config.norm == "none" else config.norm,
-        "norm_kwargs": _norm_options(config),
+        "norm_kwargs": norm_options(config),
     }
     if config.model == "gcn":
         # The adjacency comes normalised: PyG's own way depends on its form.
@@ -141,7 +141,8 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
 GAT_HEADS = 4
 
 
-def _norm_options(config: TrainConfig) -> dict[str, Any] | None:
+def norm_options(config: TrainConfig) -> dict[str, Any] | None:
+    """Options of the normalisation between layers, as PyG takes them."""
     if config.norm == "batch_norm" and not config.by_rows:
         # Codes move so fast that running statistics lag behind them: on ogbn-arxiv they
         # turn a sound epoch into noise at evaluation. All nodes are at hand in full

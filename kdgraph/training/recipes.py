@@ -35,6 +35,8 @@ _MANY: dict[str, Any] = {
     "epochs": 80,
     "patience": 20,
 }
+_MINI: dict[str, Any] = {"epochs": 20, "patience": 5}
+"""For many labels: an epoch of mini-batches takes some ninety steps on ogbn-arxiv."""
 _MINI_NORM = "layer_norm"
 """In the place of statistics of a batch, which are not those of the graph."""
 _MULTI = {"epochs": 300, "patience": 100}

@@ -21,7 +21,7 @@ from benchmarks.message_passing.setting import CLASSES, Setting
 from kdgraph import Encoder
 from kdgraph.baselines import FullEmbedding
 from kdgraph.training import TrainConfig
-from kdgraph.training.methods import NORM_OPTIONS, build_gnn
+from kdgraph.training.methods import build_gnn, norm_options
 
 LAYERS = 3
 _RATE = 0.01
@@ -45,7 +45,7 @@ class _Epoch(Rival):
             CLASSES,
             dropout=config.dropout,
             norm=config.norm,
-            norm_kwargs=NORM_OPTIONS["batch_norm"],
+            norm_kwargs=norm_options(config),
             normalize=False,
         )
         return network
