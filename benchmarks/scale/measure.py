@@ -13,7 +13,7 @@ from benchmarks.scale.codes import codes
 from benchmarks.scale.prepare import draw, prepare
 from benchmarks.scale.sample import sample
 from benchmarks.scale.setting import Setting
-from benchmarks.scale.train import train
+from benchmarks.scale.train import infer, train
 from kdgraph.training.peak_memory import peak_rss_bytes
 
 Task = Callable[[Setting, Path, Clock], dict[str, Any]]
@@ -25,6 +25,7 @@ TASKS: dict[str, Task] = {
     "codes": codes,
     "train": train,
     "table": partial(train, kind="table"),
+    "infer": infer,
 }
 
 

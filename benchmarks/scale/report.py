@@ -30,9 +30,12 @@ process, with Python, torch and the pages of mapped files that were read.
   nodes.
 - *train* is GraphSAGE with two layers of 128 hidden channels, batches of 1,024 nodes,
   fan-out 15-10, and codes that stay, 16 positions of 256 codewords, whose codebooks
-  learn by Adam. Peak includes the graph.
+  learn by Adam: the trainer of `kdgraph train`. Seconds are those of steps, waiting for
+  a batch to be drawn included. Peak includes the graph.
+- *infer* scores nodes exactly, layer by layer with all neighbours, and keeps of the
+  hidden layer what fits into 4 GiB.
 - *table* compares it with `torch.nn.Embedding(sparse=True)` and `SparseAdam`; both
-  have the same batches, layers and sums over neighbours. Processes take turns.
+  have the same trainer, batches, layers and sums over neighbours. Processes take turns.
 - *growth* trains on graphs of several sizes, which take turns.
 """
 

@@ -15,6 +15,7 @@ STEPS = {
     "sample": ("sample",),
     "codes": ("codes",),
     "train": ("train",),
+    "infer": ("infer",),
     "table": ("train", "table"),
 }
 """The tasks of each step; where there are several, they take turns."""

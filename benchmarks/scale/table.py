@@ -22,8 +22,8 @@ def _number(key: str, form: str = ",.0f", scale: float = 1.0) -> Callable[[Run],
     return lambda run: format(run[key] / scale, form)
 
 
-def _phase(phase: str) -> Callable[[Run], str]:
-    return lambda run: f"{run['phase_seconds_per_1000'][phase]:.1f}"
+def _per(key: str) -> Callable[[Run], str]:
+    return lambda run: f"{1000 * run['seconds_per_1000'] / run[key]:.2f}"
 
 
 def _vectors(run: Run) -> str:
@@ -34,10 +34,7 @@ _PEAK = Column("peak, GiB", _gib("peak_rss_bytes"))
 _TRAINING = (
     Column("s per 1,000 batches", _number("seconds_per_1000", ".1f")),
     Column("median", _number("median_seconds_per_1000", ".1f")),
-    *(
-        Column(phase, _phase(phase))
-        for phase in ("sample", "forward", "backward", "update")
-    ),
+    Column("us a node", _per("nodes_per_batch")),
     Column("nodes a batch", _number("nodes_per_batch")),
     Column("edges a batch", _number("edges_per_batch")),
     Column("encoder, MiB", _number("encoder_training_bytes", ",.0f", 2**20)),
@@ -69,6 +66,14 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("edges a batch", _number("edges_per_batch")),
     ),
     "train": (Column("codes", lambda run: str(run["codes"])), *_TRAINING),
+    "infer": (
+        Column("codes", lambda run: str(run["codes"])),
+        Column("all nodes, s", _number("seconds", ".1f")),
+        Column("M nodes/s", _number("nodes_per_second", ".2f", 1e6)),
+        Column("validation nodes", _number("nodes_of_some")),
+        Column("s", _number("seconds_of_some", ".1f")),
+        _PEAK,
+    ),
     "table": (Column("vectors", _vectors), *_TRAINING),
     "growth": (Column("nodes", _number("num_nodes")), *_TRAINING),
 }
