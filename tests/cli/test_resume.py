@@ -340,7 +340,10 @@ def test_sigkill_at_random_moments(tmp_path: Path, npz: Path, strict_json: Any) 
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_epoch(tmp_path: Path, npz: Path, strict_json: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_keeps_the_epoch(
+    tmp_path: Path, npz: Path, number: signal.Signals
+) -> None:
     arguments = ["train", "--dataset", npz, "--dim", 8, "--num-codebooks", 4, "--quiet"]
     arguments += [
         "--epochs",
@@ -353,11 +356,11 @@ def test_ctrl_c_keeps_the_epoch(tmp_path: Path, npz: Path, strict_json: Any) -> 
     process = start(arguments)
     wait_for(tmp_path / "run" / "run.json", process)
     time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert not out
-    assert "stopping after this epoch" in err
+    assert "stopping after this step" in err
     assert "the same command goes on from here" in err
     assert "Traceback" not in err
     assert (tmp_path / "run" / "seed-0.checkpoint.pt").exists()
