@@ -213,6 +213,37 @@ def test_damaged_checkpoint_is_a_sentence(
     assert kdgraph(*arguments).status == 0
 
 
+def test_damaged_codes_are_a_sentence(
+    kdgraph: Kdgraph,
+    npz: Path,
+    tmp_path: Path,
+    strict_json: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    arguments = ["train", "--dataset", npz, "--dim", 8, "--epochs", 3, "--quiet"]
+    arguments += ["--coder", "fixed", "--codes", "tree:2x2+random:2x4", "--save"]
+
+    def stop(self: SeedRun) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeedRun, "run", stop)
+        done = kdgraph(*arguments, run)
+    assert done.status == 130
+    assert "the same command goes on" in done.sentence
+    codes = run / "seed-0.codes.safetensors"
+    codes.write_bytes(codes.read_bytes()[:-1])
+    done = kdgraph(*arguments, run)
+    assert done.status == 2
+    assert f"{codes} cannot be read (its tensors take" in done.sentence
+    assert "remove it to have its codes read off the graph again" in done.sentence
+    codes.unlink()
+    for folder in (run, whole):
+        assert kdgraph(*arguments, folder).status == 0
+    assert_same_run(whole, run, strict_json)
+
+
 def _checkpoint_of(kdgraph: Kdgraph, arguments: list[Any], run: Path) -> bytes:
     kept: list[bytes] = []
 
