@@ -15,46 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from kdgraph.artifact import read_artifact
+from benchmarks.kill.compare import differences, without_measurements
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_run import SeedRun
 
 Kdgraph = Callable[..., Any]
-MEASURED = ("peak_rss_bytes", "seconds_per_epoch", "seconds", "coding_seconds")
-
-
-def without_measurements(value: Any) -> Any:
-    """A result without what the clock and the system say."""
-    if isinstance(value, dict):
-        return {
-            key: without_measurements(one)
-            for key, one in value.items()
-            if key not in MEASURED
-        }
-    return value
-
-
-def assert_same_run(
-    first: Path, second: Path, strict_json: Callable[[Path], dict[str, Any]]
-) -> None:
-    """Results, losses and every tensor of the artifacts are equal."""
-    names = {str(p.relative_to(first)) for p in first.rglob("*") if p.is_file()}
-    assert names == {
-        str(p.relative_to(second)) for p in second.rglob("*") if p.is_file()
-    }
-    assert not [name for name in names if name.endswith((".tmp", ".pt"))]
-    for name in sorted(names):
-        one, two = first / name, second / name
-        if name.endswith(".json"):
-            assert without_measurements(strict_json(one)) == without_measurements(
-                strict_json(two)
-            ), name
-        elif name.endswith(".safetensors"):
-            assert one.read_bytes() == two.read_bytes(), name
-            left, right = read_artifact(one), read_artifact(two)
-            assert torch.equal(left.table.packed, right.table.packed)
-
-
 OPTIONS = {
     "gumbel": ("--coder", "gumbel"),
     "vq": ("--coder", "vq", "--composer", "sum"),
@@ -114,7 +79,7 @@ def test_interrupted_run_goes_on_bit_for_bit(
     assert not (tmp_path / "2.json").exists()
     torch.manual_seed(99)
     assert kdgraph(*arguments, tmp_path / "2.json", "--save", broken).status == 0
-    assert_same_run(whole, broken, strict_json)
+    assert not differences(whole, broken)
     results = [
         without_measurements(strict_json(tmp_path / f"{n}.json")) for n in (1, 2)
     ]
@@ -127,7 +92,6 @@ def test_killed_while_finishing(
     npz: Path,
     tiny: Any,
     tmp_path: Path,
-    strict_json: Any,
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
@@ -155,7 +119,7 @@ def test_killed_while_finishing(
     (broken / ".seed-0.checkpoint.pt.tmp").write_bytes(b"half of it")
     (broken / ".kdgraph-0123456789abcdef.tmp").write_bytes(b"half of it")
     assert kdgraph(*arguments, broken).status == 0
-    assert_same_run(whole, broken, strict_json)
+    assert not differences(whole, broken)
 
 
 def test_more_seeds_are_added(
@@ -168,7 +132,7 @@ def test_more_seeds_are_added(
     kept = (grown / "seed-1.json").stat().st_mtime_ns
     assert kdgraph(*arguments, "--seeds", 3, "--save", grown).status == 0
     assert (grown / "seed-1.json").stat().st_mtime_ns == kept
-    assert_same_run(whole, grown, strict_json)
+    assert not differences(whole, grown)
     done = kdgraph(*arguments, "--seeds", 1, "--save", grown)
     assert done.status == 0
     assert "±" not in done.out
@@ -217,7 +181,6 @@ def test_damaged_codes_are_a_sentence(
     kdgraph: Kdgraph,
     npz: Path,
     tmp_path: Path,
-    strict_json: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, whole = tmp_path / "run", tmp_path / "whole"
@@ -241,7 +204,7 @@ def test_damaged_codes_are_a_sentence(
     codes.unlink()
     for folder in (run, whole):
         assert kdgraph(*arguments, folder).status == 0
-    assert_same_run(whole, run, strict_json)
+    assert not differences(whole, run)
 
 
 def _checkpoint_of(kdgraph: Kdgraph, arguments: list[Any], run: Path) -> bytes:
@@ -363,7 +326,7 @@ def test_sigkill_at_random_moments(tmp_path: Path, npz: Path, strict_json: Any) 
     last = start(arguments + outputs["broken"])
     assert last.communicate(timeout=300)
     assert last.returncode == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "broken", strict_json)
+    assert not differences(tmp_path / "whole", tmp_path / "broken")
     results = [
         without_measurements(strict_json(tmp_path / f"{name}.json")) for name in outputs
     ]
