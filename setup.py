@@ -16,6 +16,7 @@ SOURCES = (
     "core.cpp",
     "plan.cpp",
     "sample.cpp",
+    "signals.cpp",
     "subgraph.cpp",
     "kernels_portable.cpp",
     "kernels_avx2.cpp",

@@ -3,12 +3,14 @@
 import errno
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
 import torch
 
 from kdgraph.cli import export, inspect, plan, prepare, train
+from kdgraph.cli.interrupt import Stopped, stop_at_once
 from kdgraph.cli.parser import USER_ERROR, Parser
 from kdgraph.cli.together import is_first, is_parted
 from kdgraph.version import __version__
@@ -17,8 +19,8 @@ COMMANDS = (train, prepare, export, inspect, plan)
 
 FAILED = 1
 """Exit status of a run that could not be finished."""
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+KILLED = 128
+"""With a signal's number added, the exit status after it, as shells have it."""
 BROKEN_PIPE = 141
 """Exit status when the reader of the output has left, as shells have it."""
 
@@ -40,8 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name. (default: ``sys.argv[1:]``)
 
     Returns:
-        0, or 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 141 when the
-        output is a pipe that nobody reads.
+        0, or 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after
+        SIGTERM, 141 when the output is a pipe that nobody reads.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character is no reason to lose the table.
@@ -76,12 +78,17 @@ def build_parser() -> Parser:
 def _dispatch(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
-        arguments.run(arguments)
-    except KeyboardInterrupt:
+        with stop_at_once():
+            arguments.run(arguments)
+    except KeyboardInterrupt as error:
         save = getattr(arguments, "save", None)
         kept = save is not None and save.exists()
         hint = "; the same command goes on from here" if kept else ""
-        return _fail(f"interrupted{hint}", INTERRUPTED)
+        number = error.number if isinstance(error, Stopped) else signal.SIGINT
+        what = "interrupted"
+        if number != signal.SIGINT:
+            what = f"stopped by {number.name}"
+        return _fail(f"{what}{hint}", KILLED + number)
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:

@@ -45,7 +45,7 @@ def _run(arguments: argparse.Namespace, device: torch.device) -> None:
         print(describe(runners[0].graph, runners[0].config), flush=True)
         if len(runners) > 1 and not reset_peak_rss():
             print("note: peak memory counts from the start, for all methods together")
-    # Without a folder there is nothing to keep, and Ctrl-C need not wait.
+    # Without a folder there is nothing to keep, and no signal need wait.
     keeping = arguments.save is not None
     with interrupt_between_epochs() if keeping else nullcontext() as between:
         results = [_train(arguments, runner, between) for runner in runners]

@@ -9,6 +9,8 @@ import pymetis
 from numpy.typing import NDArray
 from scipy import sparse
 
+from kdgraph.codes._traps import blocked_signals, hand_on_sigterm, sigterm_kept
+
 if TYPE_CHECKING:
     from kdgraph.codes.structure import Structure
 
@@ -38,24 +40,33 @@ def split(adj: Weighted, num_parts: int, rng: np.random.Generator) -> NDArray[np
     seed = int(rng.integers(2, 1 << 31))
     if num_nodes <= num_parts:
         return np.arange(num_nodes)
+    return _fill(_parts(adj, num_parts, seed), num_parts)
+
+
+def _parts(adj: Weighted, num_parts: int, seed: int) -> NDArray[np.int64]:
     # Recursive bisection is as fast as the direct k-way scheme, and far better balanced
     # on clusters of few nodes and on disconnected ones.
-    try:
-        _, found = pymetis.part_graph(
-            num_parts,
-            pymetis.CSRAdjacency(adj.indptr, adj.indices),
-            eweights=None if adj.dtype == np.int8 else adj.data,
-            recursive=True,
-            options=pymetis.Options(seed=seed),
-        )
-    except RuntimeError as error:
-        # All that METIS says is that it failed; it also takes a signal to end for that.
-        raise RuntimeError(
-            f"METIS could not cut a cluster of {num_nodes} nodes and {adj.nnz // 2} "
-            "edges, for want of memory or because it was told to stop; free memory and "
-            "try again"
-        ) from error
-    return _fill(np.asarray(found, dtype=np.int64), num_parts)
+    while True:
+        blocked = blocked_signals()
+        try:
+            with sigterm_kept():
+                _, found = pymetis.part_graph(
+                    num_parts,
+                    pymetis.CSRAdjacency(adj.indptr, adj.indices),
+                    eweights=None if adj.dtype == np.int8 else adj.data,
+                    recursive=True,
+                    options=pymetis.Options(seed=seed),
+                )
+        except RuntimeError as error:
+            if hand_on_sigterm(blocked):
+                continue
+            # All that METIS says is that it failed.
+            raise RuntimeError(
+                f"METIS could not cut a cluster of {adj.shape[0]} nodes and "
+                f"{adj.nnz // 2} edges, for want of memory or because it was told to "
+                "stop; free memory and try again"
+            ) from error
+        return np.asarray(found, dtype=np.int64)
 
 
 def _fill(part: NDArray[np.int64], num_parts: int) -> NDArray[np.int64]:

@@ -34,8 +34,14 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     with replacing(path) as file:
         writer = _HashingWriter(file)
-        # torch asks no more of a file than writing, but types it as a whole one.
-        torch.save(state, cast("IO[bytes]", writer))
+        try:
+            # torch asks no more of a file than writing, but types it as a whole one.
+            torch.save(state, cast("IO[bytes]", writer))
+        except RuntimeError as error:
+            # What stopped the writing; torch tells that it could not end its file.
+            if isinstance(error.__context__, OSError | KeyboardInterrupt):
+                raise error.__context__ from None
+            raise
         file.write(writer.digest.digest())
 
 

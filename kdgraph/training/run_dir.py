@@ -14,6 +14,7 @@ from kdgraph.training.checkpoint import (
     save_checkpoint,
     write_json,
 )
+from kdgraph.training.code_file import CodeFile, drop_codes
 from kdgraph.training.seed_result import SeedResult
 
 IDENTITY = "run.json"
@@ -90,9 +91,9 @@ class RunDir:
         return SeedResult.read(path) if path.exists() else None
 
     def finish(self, result: SeedResult) -> None:
-        """Record a seed as finished, and drop its checkpoint."""
+        """Record a seed as finished, and drop what it was gone on from."""
         write_json(result_path(self.path, result.seed), result.as_dict())
-        self.checkpoint_path(result.seed).unlink(missing_ok=True)
+        self._drop(result.seed)
 
     def checkpoint_path(self, seed: int) -> Path:
         """Where the state of a seed under way lies."""
@@ -109,6 +110,10 @@ class RunDir:
             ValueError: It is damaged.
         """
         return load_checkpoint(self.checkpoint_path(seed))
+
+    def code_file(self, recipe: str, seed: int) -> CodeFile:
+        """Where the codes of a seed under way are kept."""
+        return CodeFile(codes_path(self.path, seed), recipe, seed)
 
     def pick(self) -> Pick | None:
         """What coder ``"auto"`` was settled as, if it was.
@@ -159,7 +164,12 @@ class RunDir:
         if not (self.path / IDENTITY).exists():
             write_json(self.path / IDENTITY, identity)
         for seed in finished_seeds(self.path):
-            self.checkpoint_path(seed).unlink(missing_ok=True)
+            self._drop(seed)
+
+    def _drop(self, seed: int) -> None:
+        """Remove what only a seed under way needs."""
+        self.checkpoint_path(seed).unlink(missing_ok=True)
+        drop_codes(codes_path(self.path, seed), artifact_path(self.path, seed))
 
 
 def result_path(folder: Path, seed: int) -> Path:
@@ -170,6 +180,11 @@ def result_path(folder: Path, seed: int) -> Path:
 def artifact_path(folder: Path, seed: int) -> Path:
     """Where a run folder keeps the packed model of a finished seed."""
     return folder / f"seed-{seed}.kdg.safetensors"
+
+
+def codes_path(folder: Path, seed: int) -> Path:
+    """Where a run folder keeps the codes that were read off the graph for a seed."""
+    return folder / f"seed-{seed}.codes.safetensors"
 
 
 def order_path(folder: Path, seed: int) -> Path:

@@ -69,6 +69,12 @@ class ReadBefore:
     vector_seconds: float = 0.0
     seconds: dict[tuple[str, int], float] = field(default_factory=dict)
 
+    def keep(self, recipe: str, seed: int, order: Order, seconds: float) -> None:
+        """Have the codes of a seed, and only those of trials beside them."""
+        if seed >= TRIED_SEEDS:
+            self.codes.clear()
+        self.codes[recipe, seed], self.seconds[recipe, seed] = order, seconds
+
 
 @dataclass(frozen=True)
 class Job:
@@ -347,6 +353,12 @@ def read_codes(job: Job, seed: int) -> Order | None:
     if recipe is None:
         return None
     key = str(recipe), seed
+    file = None if job.run_dir is None else job.run_dir.code_file(*key)
+    kept = None
+    if key not in read.codes:
+        kept = job.ranks.told(None if file is None else file.load())
+    if kept is not None:
+        read.keep(*key, *kept)
     if key not in read.codes:
         begun = time.perf_counter()
         progress = None
@@ -368,11 +380,10 @@ def read_codes(job: Job, seed: int) -> Order | None:
                 progress=progress,
             )
         )
-        if seed >= TRIED_SEEDS:
-            read.codes.clear()
-        read.codes[key] = order
         shared = read.vector_seconds if "spectral" in str(recipe) else 0.0
-        read.seconds[key] = time.perf_counter() - begun + shared
+        read.keep(*key, order, time.perf_counter() - begun + shared)
+    if file is not None and kept is None:
+        file.save(read.codes[key], read.seconds[key])
     return read.codes[key]
 
 

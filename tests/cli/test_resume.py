@@ -15,46 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from kdgraph.artifact import read_artifact
+from benchmarks.kill.compare import differences, without_measurements
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_run import SeedRun
 
 Kdgraph = Callable[..., Any]
-MEASURED = ("peak_rss_bytes", "seconds_per_epoch", "seconds", "coding_seconds")
-
-
-def without_measurements(value: Any) -> Any:
-    """A result without what the clock and the system say."""
-    if isinstance(value, dict):
-        return {
-            key: without_measurements(one)
-            for key, one in value.items()
-            if key not in MEASURED
-        }
-    return value
-
-
-def assert_same_run(
-    first: Path, second: Path, strict_json: Callable[[Path], dict[str, Any]]
-) -> None:
-    """Results, losses and every tensor of the artifacts are equal."""
-    names = {str(p.relative_to(first)) for p in first.rglob("*") if p.is_file()}
-    assert names == {
-        str(p.relative_to(second)) for p in second.rglob("*") if p.is_file()
-    }
-    assert not [name for name in names if name.endswith((".tmp", ".pt"))]
-    for name in sorted(names):
-        one, two = first / name, second / name
-        if name.endswith(".json"):
-            assert without_measurements(strict_json(one)) == without_measurements(
-                strict_json(two)
-            ), name
-        elif name.endswith(".safetensors"):
-            assert one.read_bytes() == two.read_bytes(), name
-            left, right = read_artifact(one), read_artifact(two)
-            assert torch.equal(left.table.packed, right.table.packed)
-
-
 OPTIONS = {
     "gumbel": ("--coder", "gumbel"),
     "vq": ("--coder", "vq", "--composer", "sum"),
@@ -114,7 +79,7 @@ def test_interrupted_run_goes_on_bit_for_bit(
     assert not (tmp_path / "2.json").exists()
     torch.manual_seed(99)
     assert kdgraph(*arguments, tmp_path / "2.json", "--save", broken).status == 0
-    assert_same_run(whole, broken, strict_json)
+    assert not differences(whole, broken)
     results = [
         without_measurements(strict_json(tmp_path / f"{n}.json")) for n in (1, 2)
     ]
@@ -127,7 +92,6 @@ def test_killed_while_finishing(
     npz: Path,
     tiny: Any,
     tmp_path: Path,
-    strict_json: Any,
     monkeypatch: pytest.MonkeyPatch,
     moment: str,
 ) -> None:
@@ -155,7 +119,7 @@ def test_killed_while_finishing(
     (broken / ".seed-0.checkpoint.pt.tmp").write_bytes(b"half of it")
     (broken / ".kdgraph-0123456789abcdef.tmp").write_bytes(b"half of it")
     assert kdgraph(*arguments, broken).status == 0
-    assert_same_run(whole, broken, strict_json)
+    assert not differences(whole, broken)
 
 
 def test_more_seeds_are_added(
@@ -168,7 +132,7 @@ def test_more_seeds_are_added(
     kept = (grown / "seed-1.json").stat().st_mtime_ns
     assert kdgraph(*arguments, "--seeds", 3, "--save", grown).status == 0
     assert (grown / "seed-1.json").stat().st_mtime_ns == kept
-    assert_same_run(whole, grown, strict_json)
+    assert not differences(whole, grown)
     done = kdgraph(*arguments, "--seeds", 1, "--save", grown)
     assert done.status == 0
     assert "±" not in done.out
@@ -211,6 +175,36 @@ def test_damaged_checkpoint_is_a_sentence(
     assert "seed-0.checkpoint.pt is truncated or damaged; remove it" in done.sentence
     (run / "seed-0.checkpoint.pt").unlink()
     assert kdgraph(*arguments).status == 0
+
+
+def test_damaged_codes_are_a_sentence(
+    kdgraph: Kdgraph,
+    npz: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    arguments = ["train", "--dataset", npz, "--dim", 8, "--epochs", 3, "--quiet"]
+    arguments += ["--coder", "fixed", "--codes", "tree:2x2+random:2x4", "--save"]
+
+    def stop(self: SeedRun) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SeedRun, "run", stop)
+        done = kdgraph(*arguments, run)
+    assert done.status == 130
+    assert "the same command goes on" in done.sentence
+    codes = run / "seed-0.codes.safetensors"
+    codes.write_bytes(codes.read_bytes()[:-1])
+    done = kdgraph(*arguments, run)
+    assert done.status == 2
+    assert f"{codes} cannot be read (its tensors take" in done.sentence
+    assert "remove it to have its codes read off the graph again" in done.sentence
+    codes.unlink()
+    for folder in (run, whole):
+        assert kdgraph(*arguments, folder).status == 0
+    assert not differences(whole, run)
 
 
 def _checkpoint_of(kdgraph: Kdgraph, arguments: list[Any], run: Path) -> bytes:
@@ -332,7 +326,7 @@ def test_sigkill_at_random_moments(tmp_path: Path, npz: Path, strict_json: Any) 
     last = start(arguments + outputs["broken"])
     assert last.communicate(timeout=300)
     assert last.returncode == 0
-    assert_same_run(tmp_path / "whole", tmp_path / "broken", strict_json)
+    assert not differences(tmp_path / "whole", tmp_path / "broken")
     results = [
         without_measurements(strict_json(tmp_path / f"{name}.json")) for name in outputs
     ]
@@ -340,7 +334,10 @@ def test_sigkill_at_random_moments(tmp_path: Path, npz: Path, strict_json: Any) 
 
 
 @pytest.mark.slow
-def test_ctrl_c_keeps_the_epoch(tmp_path: Path, npz: Path, strict_json: Any) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_keeps_the_epoch(
+    tmp_path: Path, npz: Path, number: signal.Signals
+) -> None:
     arguments = ["train", "--dataset", npz, "--dim", 8, "--num-codebooks", 4, "--quiet"]
     arguments += [
         "--epochs",
@@ -353,11 +350,11 @@ def test_ctrl_c_keeps_the_epoch(tmp_path: Path, npz: Path, strict_json: Any) -> 
     process = start(arguments)
     wait_for(tmp_path / "run" / "run.json", process)
     time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert not out
-    assert "stopping after this epoch" in err
+    assert "stopping after this step" in err
     assert "the same command goes on from here" in err
     assert "Traceback" not in err
     assert (tmp_path / "run" / "seed-0.checkpoint.pt").exists()

@@ -84,6 +84,21 @@ def test_full_disk_names_the_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
+def test_what_stops_a_checkpoint_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    """And not torch's complaint that its file ends too early."""
+
+    def stop(self: Any, data: bytes) -> int:
+        raise error
+
+    monkeypatch.setattr("kdgraph.training.checkpoint._HashingWriter.write", stop)
+    with pytest.raises(type(error)):
+        save_checkpoint(tmp_path / "state.pt", STATE)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_killed_process_left_is_overwritten_or_removed(tmp_path: Path) -> None:
     (tmp_path / ".file.tmp").write_text("left")
     with replacing(tmp_path / "file") as file:
