@@ -194,6 +194,7 @@ class Trainer:
             now.step += 1
             if after_step is not None and now.step < self.batching.steps:
                 after_step(self)
+        self.batching.end_epoch(now.epoch)
         encoder = self.model.encoder
         if isinstance(encoder, KDEmbedding):
             encoder.coder.after_epoch(now.epoch, encoder.composer)
