@@ -176,6 +176,65 @@ def test_codes_that_changed_are_read_again():
     assert torch.equal(encoder.coded().selection.codes, encoder.codes())
 
 
+FIRST_COMPOSERS = {
+    "sum": SumComposer,
+    "sum code_dim": lambda: SumComposer(code_dim=3),
+    "concat": ConcatComposer,
+    "mlp": MLPComposer,
+}
+
+
+@pytest.mark.parametrize("composer", FIRST_COMPOSERS)
+@pytest.mark.parametrize("coder", [FixedCoder, lambda: SoftmaxCoder(2), VQCoder])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+@pytest.mark.parametrize("given", [True, False])
+def test_the_first_of_a_batch(coder, composer, dropout, given, scramble):
+    """What a layer of a sampled graph takes for its targets."""
+    encoder = KDEmbedding(
+        23,
+        8,
+        num_codebooks=4,
+        codebook_size=3,
+        coder=coder(),
+        composer=FIRST_COMPOSERS[composer](),
+        code_dropout=dropout,
+    ).double()
+    scramble(encoder)
+    n_id = torch.randperm(23)[:11] if given else None
+    weight = torch.randn(5, 8, dtype=torch.float64)
+    csr, matrix, _ = graph(11 if given else 23, 6)
+    for count in (0, 1, 6, 11):
+        features, twin, x = both(encoder, n_id)
+        some, part = features.first(count), x[:count]
+        assert some.shape == (count, 8)
+        pairs = [(some.linear(weight), part @ weight.t()), (some.dense(), part)]
+        if count == 6:
+            # Sources and targets in one step, as GraphSAGE has them.
+            pairs.append((features.aggregate(csr) + some.dense(), matrix @ x + part))
+        for found, expected in pairs:
+            torch.testing.assert_close(found, expected)
+        loss = sum(y.square().sum() + y.sum() for y, _ in pairs).reshape(1)
+        wanted = sum(y.square().sum() + y.sum() for _, y in pairs).reshape(1)
+        torch.testing.assert_close(gradients(encoder, loss), gradients(twin, wanted))
+
+
+@pytest.mark.parametrize("composer", ["sum", "mlp"])
+def test_the_first_of_the_first_and_of_what_was_formed(composer):
+    encoder = KDEmbedding(
+        23, 8, num_codebooks=4, codebook_size=3, coder="fixed", composer=composer
+    )
+    features, x = encoder.coded(), encoder()
+    assert torch.equal(features.first(9).first(4).dense(), x[:4])
+    whole = features.dense()
+    assert features.first(9).dense().data_ptr() == whole.data_ptr()
+    assert features.num_nodes == 23
+    for count in (-1, 24):
+        with pytest.raises(IndexError, match=f"of 23 nodes have no first {count}"):
+            features.first(count)
+    with pytest.raises(IndexError, match="of 9 nodes have no first 10"):
+        features.first(9).first(10)
+
+
 def test_bad_input():
     encoder = KDEmbedding(4, 8, num_codebooks=4, codebook_size=3)
     with pytest.raises(ValueError, match=r"ids \[B\]"):

@@ -1,6 +1,7 @@
 """Processes that ``torchrun`` started, as one job."""
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -39,7 +40,8 @@ def together(device: torch.device) -> Iterator[torch.device]:
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    # Losses, counts and scores are on the CPU, wherever the model is.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     store, rank, size = next(rendezvous("env://"))
     # A restarted job finds what the earlier one left in the store, such as addresses
     # where nobody listens any more.
@@ -52,7 +54,10 @@ def together(device: torch.device) -> Iterator[torch.device]:
         timeout=_PATIENCE,
     )
     try:
-        yield device
+        with warnings.catch_warnings():
+            # Of no use to who trains: a gradient of a few numbers is copied once more.
+            warnings.filterwarnings("ignore", message="Grad strides do not match")
+            yield device
     finally:
         distributed.destroy_process_group()
 

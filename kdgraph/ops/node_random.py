@@ -30,6 +30,9 @@ def node_bytes(n_id: Tensor, width: int, seed: int) -> Tensor:
         >>> bool((drawn[1] == node_bytes(torch.tensor([9]), 4, seed=0)[0]).all())
         True
     """
+    if not n_id.numel():
+        # Its strides would be none that bytes can be viewed with.
+        return torch.empty(0, width, dtype=torch.uint8, device=n_id.device)
     key = _mix(n_id.long().add(1).mul_(_GOLDEN).add_(_signed(seed)))
     words = -(-width // _BYTES)
     place = torch.arange(1, words + 1, device=n_id.device).mul_(_STEP)

@@ -24,6 +24,10 @@ class Batching(ABC):
         """What a step learns from; called right before it."""
 
     @abstractmethod
+    def end_epoch(self, epoch: int) -> None:
+        """Called after the steps of an epoch, before coders do what is due then."""
+
+    @abstractmethod
     def scores(
         self, rows: Tensor | None = None, encoder: Encoder | None = None
     ) -> Tensor:

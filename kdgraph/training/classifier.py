@@ -67,7 +67,8 @@ class NodeClassifier(nn.Module):
             logits = run_layers(self.gnn, x, batch.graph)
         if self.training and self.targets is not None:
             rows, nodes = (slice(None), None) if batch.taught is None else batch.taught
-            penalty = penalty + self.targets(logits[rows], nodes)
+            taught = self.targets(logits[rows], nodes)
+            penalty = penalty + batch.taught_weight * taught
         return logits, penalty
 
     def _features(self, n_id: Tensor | None) -> tuple[Tensor | CodedFeatures, Tensor]:

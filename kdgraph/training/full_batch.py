@@ -44,6 +44,10 @@ class FullBatch(Batching):
         return self._batch
 
     @override
+    def end_epoch(self, epoch: int) -> None:
+        """Nothing to do: random numbers go on from one epoch to the next."""
+
+    @override
     @torch.no_grad()
     def scores(
         self, rows: Tensor | None = None, encoder: Encoder | None = None

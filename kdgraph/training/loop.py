@@ -101,7 +101,7 @@ class Trainer:
         self.best: dict[str, Any] = {}
         steps = batching.steps if config.by_rows else None
         self.refinement = Refinement(model, steps, self.ranks)
-        self._forward = self.ranks.parallel(self.model)
+        self._forward = self.ranks.parallel(self.model, self.optimizer.rows)
 
     @property
     def done(self) -> bool:
@@ -194,6 +194,7 @@ class Trainer:
             now.step += 1
             if after_step is not None and now.step < self.batching.steps:
                 after_step(self)
+        self.batching.end_epoch(now.epoch)
         encoder = self.model.encoder
         if isinstance(encoder, KDEmbedding):
             encoder.coder.after_epoch(now.epoch, encoder.composer)
@@ -218,7 +219,7 @@ class Trainer:
         if not math.isfinite(value):
             raise self._diverged(f"the loss is {value}")
         loss.backward()
-        self.ranks.averaged(self.model)
+        self.ranks.averaged(self.model, self.optimizer.rows)
         self.optimizer.step()
         self.refinement.after_step(now.step)
         return value

@@ -71,6 +71,11 @@ class MiniBatches(Batching):
         return found
 
     @override
+    def end_epoch(self, epoch: int) -> None:
+        # Processes whose parts differ in size have drawn differently often.
+        torch.manual_seed(mixed(self.seed, epoch, self.steps, 2))
+
+    @override
     @torch.no_grad()
     def scores(
         self, rows: Tensor | None = None, encoder: Encoder | None = None

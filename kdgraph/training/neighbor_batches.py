@@ -54,10 +54,15 @@ class NeighborBatches(MiniBatches):
     def _draw(self, epoch: int, step: int) -> Batch:
         chosen = self._nodes(epoch, step, 0)
         own = chosen[self.ranks.part(chosen.numel())]
-        seeds, taught = own, None
+        seeds, taught, taught_weight = own, None, 1.0
         if self.model.targets is not None:
-            others = self._nodes(epoch, step, _TAUGHT)
-            others = others[self.ranks.part(others.numel())]
+            drawn = self._nodes(epoch, step, _TAUGHT)
+            part = self.ranks.part(drawn.numel())
+            # The loss is a mean over the nodes among them that have a target.
+            guided = self.model.targets.confidences[drawn] > 0
+            taught_weight = float(guided[part].sum() / guided.sum().clamp(min=1))
+            taught_weight *= self.ranks.size
+            others = drawn[part]
             seeds = torch.cat([own, others])
             taught = slice(own.numel(), seeds.numel()), others.to(self.device)
         blocks = self.sampler.chain(seeds, self.fanout, mixed(self.seed, epoch, step))
@@ -70,6 +75,7 @@ class NeighborBatches(MiniBatches):
             share=chosen.numel() / self.train_idx.numel(),
             weight=self.ranks.size * own.numel() / chosen.numel(),
             taught=taught,
+            taught_weight=taught_weight,
         )
 
     def _nodes(self, epoch: int, step: int, kind: int) -> Tensor:

@@ -24,13 +24,14 @@ class Optimizers:
     """
 
     def __init__(self, config: TrainConfig, model: NodeClassifier) -> None:
-        rows = list(_row_parameters(model))
+        self.rows = list(_row_parameters(model))
+        """The parameters of a row per node that a mini-batch moves."""
         groups = optimizer_groups(
-            config, model.encoder, model.guidance, model.gnn, apart=rows
+            config, model.encoder, model.guidance, model.gnn, apart=self.rows
         )
         self.each: list[Optimizer] = [Adam(groups, lr=config.lr)]
-        if rows:
-            self.each.append(SparseAdam(rows, lr=config.lr))
+        if self.rows:
+            self.each.append(SparseAdam(self.rows, lr=config.lr))
 
     def zero_grad(self) -> None:
         """Forget gradients."""

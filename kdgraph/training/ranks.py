@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
 import torch
@@ -71,14 +71,22 @@ class Ranks:
             self.sent += rows[own].numel() * rows.element_size()
         return rows
 
-    def parallel(self, model: nn.Module) -> nn.Module:
+    def parallel(
+        self, model: nn.Module, apart: Collection[nn.Parameter] = ()
+    ) -> nn.Module:
         """The model with gradients averaged over processes; itself where it is alone.
 
         What is no parameter, codes above all, is the same everywhere and not sent.
+
+        Args:
+            model: The model.
+            apart: Parameters whose gradients are left to :meth:`averaged`.
         """
         if self.size == 1:
             return model
+        left_out = {id(parameter) for parameter in apart}
         names = [name for name, _ in model.named_buffers()]
+        names += [name for name, p in model.named_parameters() if id(p) in left_out]
         ignore = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
         ignore(model, names)  # type: ignore[no-untyped-call]
         with warnings.catch_warnings():
@@ -86,10 +94,53 @@ class Ranks:
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is depre")
             return DistributedDataParallel(model, broadcast_buffers=False)
 
-    def averaged(self, model: nn.Module) -> None:
-        """Count the gradients that :meth:`parallel` has averaged."""
-        if self.size > 1:
-            self.sent += sum(_bytes(p.grad) for p in model.parameters())
+    def averaged(self, model: nn.Module, apart: Collection[nn.Parameter] = ()) -> None:
+        """Average gradients of rows too; those of others :meth:`parallel` has averaged.
+
+        Each process gives the rows of its part of the batch and gets those of the
+        others, whatever the size of the table.
+
+        Args:
+            model: The model.
+            apart: Parameters with sparse gradients.
+        """
+        if self.size == 1:
+            return
+        left_out = {id(parameter) for parameter in apart}
+        for parameter in model.parameters():
+            gradient = parameter.grad
+            if id(parameter) in left_out:
+                parameter.grad = self._mean_of_rows(parameter)
+            elif gradient is not None:
+                self.sent += gradient.numel() * gradient.element_size()
+
+    def _mean_of_rows(self, parameter: nn.Parameter) -> Tensor:
+        """The mean over processes of a sparse gradient."""
+        rows = torch.empty(0, dtype=torch.int64, device=parameter.device)
+        values = parameter.detach()[rows]
+        if parameter.grad is not None:
+            gradient = parameter.grad.coalesce()
+            rows, values = gradient.indices()[0], gradient.values()
+        rows, values = self._gathered(rows), self._gathered(values)
+        return torch.sparse_coo_tensor(
+            rows.unsqueeze(0),
+            values.div_(self.size),
+            parameter.shape,
+            check_invariants=False,
+        )
+
+    def _gathered(self, own: Tensor) -> Tensor:
+        """Rows of all processes, which may differ in how many they have."""
+        counts = torch.zeros(self.size, dtype=torch.int64, device=own.device)
+        counts[self.rank] = own.size(0)
+        parts = [
+            own if rank == self.rank else own.new_empty(count, *own.shape[1:])
+            for rank, count in enumerate(self.total(counts).tolist())
+        ]
+        for rank, part in enumerate(parts):
+            distributed.broadcast(part, rank)
+        self.sent += own.numel() * own.element_size()
+        return torch.cat(parts)
 
     def told(self, value: Any) -> Any:
         """What the first process has, in all of them."""
@@ -114,13 +165,3 @@ class Ranks:
             torch.set_num_threads(threads)
         told: T = self.told(made)
         return told
-
-
-def _bytes(gradient: Tensor | None) -> int:
-    """Bytes of a gradient, of some rows or of all."""
-    if gradient is None:
-        return 0
-    parts = [gradient]
-    if gradient.is_sparse:
-        parts = [gradient._values(), gradient._indices()]
-    return sum(part.numel() * part.element_size() for part in parts)

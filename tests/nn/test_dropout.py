@@ -105,3 +105,70 @@ def test_what_torch_refuses_is_refused() -> None:
     for x in (torch.ones(4, dtype=torch.complex64), torch.eye(4).to_sparse()):
         with pytest.raises(NotImplementedError):
             Dropout(0.5)(x)
+
+
+class TestByNode:
+    """Given the nodes of the rows, what a row loses is a matter of its node."""
+
+    @pytest.mark.parametrize("p", [0.5, 0.25, 0.3, 0.001, 0.9])
+    def test_as_many_are_dropped_as_asked_and_the_mean_stays(self, p: float) -> None:
+        torch.manual_seed(0)
+        n_id = torch.arange(20_000)
+        y = Dropout(p)(torch.ones(n_id.numel(), 50), n_id)
+        deviation = math.sqrt(p * (1 - p) / y.numel())
+        assert (y == 0).double().mean().item() == pytest.approx(
+            p, abs=5 * deviation + 2**-17
+        )
+        assert y.double().mean().item() == pytest.approx(1, abs=5 * deviation / (1 - p))
+        kept = y[y != 0]
+        assert kept.unique().numel() == 1
+        assert kept[0].item() == pytest.approx(1 / (1 - p), rel=1e-3)
+
+    @pytest.mark.parametrize("p", [0.5, 0.3])
+    def test_a_node_loses_the_same_in_any_batch(self, p: float) -> None:
+        n_id = torch.randperm(200)
+        x, dropout = torch.randn(200, 13), Dropout(p)
+
+        def dropped(part: torch.Tensor) -> torch.Tensor:
+            torch.manual_seed(7)
+            return dropout(x[part], part)
+
+        whole = dropped(n_id)
+        parts = torch.cat([dropped(part) for part in n_id.split(33)])
+        assert torch.equal(parts, whole)
+        # The next number of the generator drops others, and so does each node.
+        following = dropout(x[n_id], n_id)
+        assert not torch.equal(following == 0, whole == 0)
+        assert (whole == 0).unique(dim=0).size(0) > 150
+
+    @pytest.mark.parametrize("p", [0.5, 0.3])
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_the_gradient_is_dropped_and_scaled_alike(
+        self, p: float, dtype: torch.dtype
+    ) -> None:
+        x = torch.randn(37, 5, dtype=dtype, requires_grad=True)
+        y = Dropout(p)(x, torch.arange(37))
+        assert y.dtype == dtype
+        assert 0 < int((y == 0).sum()) < y.numel()
+        (grad,) = torch.autograd.grad(y, x, torch.ones_like(y))
+        torch.testing.assert_close(grad * x, y)
+
+    @pytest.mark.parametrize("p", [0.0, 1.0])
+    def test_none_and_all(self, p: float) -> None:
+        x = torch.randn(6, 3)
+        found = Dropout(p)(x, torch.arange(6))
+        assert torch.equal(found, functional.dropout(x, p, training=True))
+
+    def test_evaluation_changes_nothing(self) -> None:
+        x = torch.randn(6, 3)
+        assert Dropout(0.5).eval()(x, torch.arange(6)) is x
+
+    @pytest.mark.parametrize("p", [1e-9, 1 - 1e-9])
+    def test_next_to_none_and_all_stays_finite(self, p: float) -> None:
+        assert Dropout(p)(torch.ones(100, 9), torch.arange(100)).isfinite().all()
+
+    @pytest.mark.parametrize("shape", [(0, 4), (3, 0)])
+    def test_no_row_or_no_column(self, shape: tuple[int, int]) -> None:
+        n_id = torch.arange(shape[0])
+        for p in (0.5, 0.3):
+            assert Dropout(p)(torch.ones(shape), n_id).shape == shape

@@ -22,6 +22,7 @@ class Batch:
             share it, so many times more as there are, and the part that is here.
         taught: Rows of the scores that learn from guidance, and their nodes; ``None``
             for all nodes in their order.
+        taught_weight: Of their mean loss in that of the step, as ``weight`` is.
     """
 
     graph: Tensor | list[Block]
@@ -31,3 +32,4 @@ class Batch:
     share: float = 1.0
     weight: float = 1.0
     taught: tuple[slice, Tensor] | None = None
+    taught_weight: float = 1.0
