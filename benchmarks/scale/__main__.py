@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.message_passing.machine import available_cores
-from benchmarks.scale import report, table
+from benchmarks.scale import costs, report, table
 from benchmarks.scale.runs import STEPS, graph_folder, run_growth, run_step
 from benchmarks.scale.setting import Setting, node_count
 from kdgraph.atomic import replacing
@@ -21,7 +21,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     if arguments.command == "report":
         report.write_page()
-        print(report.PAGE)
+        costs.write_costs()
+        print(f"{report.PAGE}\n{costs.FILE}")
         return 0
     settings = [_setting(nodes, arguments) for nodes in arguments.nodes]
     steps = arguments.steps if arguments.command == "run" else []
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         default="run",
         choices=("run", "growth", "report"),
         help="steps on graphs (the default), training on several sizes in turn, or the "
-        "page of all results",
+        "page of all results and the costs that kdgraph plan reckons with",
     )
     parser.add_argument(
         "--nodes",

@@ -4,9 +4,11 @@ import argparse
 from typing import Any
 
 from kdgraph.cli.format import human_bytes, text_table
-from kdgraph.cli.parser import sizes
+from kdgraph.cli.parser import fanout, sizes
 from kdgraph.coders import default_query_dim
 from kdgraph.training import TrainConfig, plan
+from kdgraph.training.choose_batching import BATCH_SIZE, FANOUT
+from kdgraph.training.large_plan import DIGITS, measured_costs, plan_large
 from kdgraph.training.methods import DEFAULT_RANK
 from kdgraph.training.plan import graph_bytes
 from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, default_codebooks
@@ -64,6 +66,38 @@ def add_parser(commands: Any) -> None:
         metavar="R",
         help="of the low-rank table",
     )
+    large = parser.add_argument_group(
+        "training on a large graph, with --num-edges: hours from measured costs"
+    )
+    large.add_argument(
+        "--num-train",
+        type=int,
+        metavar="n",
+        help="training nodes (default: a hundredth of all)",
+    )
+    large.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH_SIZE,
+        metavar="B",
+        help="training nodes of a mini-batch",
+    )
+    large.add_argument(
+        "--fanout",
+        type=fanout,
+        default=FANOUT[:2],
+        metavar="n[,n...]",
+        help="neighbours that each layer draws (default: 15,10)",
+    )
+    large.add_argument("--epochs", type=int, default=20, metavar="n", help="how many")
+    large.add_argument(
+        "--machines",
+        type=int,
+        nargs="+",
+        default=[1, 4],
+        metavar="n",
+        help="for how many the hours are wanted (default: 1 4)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -105,6 +139,40 @@ def run(arguments: argparse.Namespace) -> None:
             f"the graph itself, {edges:,} undirected edges as normalised CSR: "
             f"{human_bytes(graph)}"
         )
+        print(f"\n{_large(arguments)}")
+
+
+def _large(arguments: argparse.Namespace) -> str:
+    """Stages, disk, memory and hours."""
+    stages = plan_large(
+        arguments.num_nodes,
+        arguments.num_edges,
+        dim=arguments.dim,
+        num_train=arguments.num_train,
+        batch_size=arguments.batch_size,
+        fanout=arguments.fanout,
+        epochs=arguments.epochs,
+        machines=tuple(arguments.machines),
+    )
+    costs = measured_costs()
+    header = ["stage", "on disk", "peak memory"]
+    for count in arguments.machines:
+        header.append(f"hours, {count} machine{'s' if count > 1 else ''}")
+    rows = [
+        [
+            stage.name,
+            human_bytes(stage.disk_bytes) if stage.disk_bytes else "-",
+            human_bytes(stage.memory_bytes),
+            *(f"{hours:.2f}" for hours in stage.hours),
+        ]
+        for stage in stages
+    ]
+    return (
+        f"GraphSAGE in mini-batches of {arguments.batch_size:,}, fan-out "
+        f"{','.join(map(str, arguments.fanout))}, {arguments.epochs} epochs, codes of "
+        f"{DIGITS} bytes a node; by what {costs.nodes:,} nodes took on {costs.cores} "
+        f"cores\n{text_table(header, rows)}"
+    )
 
 
 def _num_codebooks(arguments: argparse.Namespace) -> int:

@@ -128,17 +128,24 @@ def _encoder(config: TrainConfig, num_nodes: int) -> Encoder:
     return KDEmbedding(num_nodes, config.dim, coder=coder, composer="concat")
 
 
-def graph_bytes(num_nodes: int, num_edges: int) -> int:
+def graph_bytes(num_nodes: int, num_edges: int, *, weighted: bool = True) -> int:
     """Bytes of a symmetric CSR: columns and weights both ways, and row starts.
+
+    Without weights as it lies on disk: columns by the number of nodes, and row starts
+    of 8 bytes.
 
     Args:
         num_nodes: N.
         num_edges: Undirected edges.
+        weighted: Whether edges have weights. (default: ``True``)
 
     Raises:
         ValueError: A negative number of edges.
     """
     if num_edges < 0:
         raise ValueError(f"num_edges is at least 0, got {num_edges}")
+    if not weighted:
+        column = 8 if num_nodes >= 2**31 else 4
+        return 2 * num_edges * column + 8 * (num_nodes + 1)
     index = 8 if 2 * num_edges >= 2**31 else 4
     return 2 * num_edges * (index + 4) + index * (num_nodes + 1)

@@ -22,7 +22,8 @@ def test_table(kdgraph: Kdgraph) -> None:
     # 16 bytes of codes a node, 256 x 128 floats
     assert fixed.split()[4:6] == ["16.1", "MB"]
     # 20 columns and weights of 4 bytes, 1,000,001 row starts of 4
-    assert lines[-1].endswith("4.0 MB")
+    graph = next(line for line in lines if line.startswith("the graph itself"))
+    assert graph.endswith("4.0 MB")
 
 
 def test_papers100m_is_planned_without_memory(kdgraph: Kdgraph) -> None:
@@ -30,6 +31,23 @@ def test_papers100m_is_planned_without_memory(kdgraph: Kdgraph) -> None:
     assert done.status == 0
     assert "56.9 GB" in done.out
     assert "227.5 GB" in done.out
+
+
+def test_papers100m_is_trained_below_64_gib(kdgraph: Kdgraph) -> None:
+    options = ["--num-edges", 1_615_685_872, "--num-train", 1_207_179]
+    done = kdgraph("plan", "--num-nodes", 111_059_956, *options)
+    assert (done.status, done.err) == (0, "")
+    *_, header, _, prepare, codes, training, scores = done.out.splitlines()
+    assert header.split()[-6:] == ["hours,", "1", "machine", "hours,", "4", "machines"]
+    # 2 x 1,615,685,872 columns of 4 bytes, row starts and labels of 8 for each node
+    assert prepare.split()[1:3] == ["14.7", "GB"]
+    assert codes.split()[1:3] == ["1.8", "GB"]
+    for line in (prepare, codes, training):
+        number, unit = line.split()[3:5]
+        assert (float(number) < 68.7, unit) == (True, "GB")
+    one, four = (float(hours) for hours in training.split()[-2:])
+    assert one / 4 <= four < one / 3
+    assert float(scores.split()[-2]) < one
 
 
 @pytest.mark.parametrize("dim", [1, 7, 30, 97, 100, 128, 1000])
@@ -55,6 +73,9 @@ def test_alphabet_per_position(kdgraph: Kdgraph) -> None:
         (("--rank", "0"), "rank is at least 1"),
         (("--rank", "99"), "rank of at most"),
         (("--num-edges", "-1"), "num_edges is at least 0"),
+        (("--num-edges", "9", "--fanout", "15,0"), "fanout is at least 1, got 0"),
+        (("--num-edges", "9", "--machines", "0"), "machines is at least 1, got 0"),
+        (("--num-edges", "9", "--num-train", "0"), "num_train is at least 1, got 0"),
         (("--num-nodes", "1" + "0" * 30), "64 bits"),
         (("--num-nodes", "many"), "--num-nodes"),
     ],
