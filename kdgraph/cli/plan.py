@@ -116,6 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     )
     edges = arguments.num_edges
     graph = None if edges is None else graph_bytes(num_nodes, edges)
+    large = None if edges is None else _large(arguments)
     full = rows[0]
     print(f"{num_nodes:,} nodes, {dim} channels, float32, Adam")
     print(
@@ -139,7 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
             f"the graph itself, {edges:,} undirected edges as normalised CSR: "
             f"{human_bytes(graph)}"
         )
-        print(f"\n{_large(arguments)}")
+        print(f"\n{large}")
 
 
 def _large(arguments: argparse.Namespace) -> str:
