@@ -6,7 +6,6 @@ import gc
 import io
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -332,24 +331,20 @@ def test_a_loss_that_is_not_finite_names_its_step_and_leaves_a_checkpoint(
 def test_threads_that_draw_end_with_their_batches(
     graph: Graph, make_config: MakeConfig
 ) -> None:
-    def drawing() -> int:
-        names = [thread.name for thread in threading.enumerate()]
-        return sum(name.startswith("kdgraph-sampler") for name in names)
-
-    before = drawing()
     trainers = [
         make_trainer(graph, make_config(batching="neighbor", epochs=1))
         for _ in range(3)
     ]
+    threads: list[threading.Thread] = []
     for trainer in trainers:
         trainer.run()
-    assert drawing() == before + 3
+        threads += trainer.batching._pool._threads  # type: ignore[attr-defined]
+    assert len(threads) == 3
     del trainer, trainers
     gc.collect()
-    deadline = time.monotonic() + 10
-    while drawing() > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert drawing() <= before
+    for thread in threads:
+        thread.join(timeout=10)
+        assert not thread.is_alive()
 
 
 def test_places_have_seeds_of_their_own() -> None:
