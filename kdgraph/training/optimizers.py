@@ -66,3 +66,5 @@ def _row_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
         for parameter in module.parameters(recurse=False):
             if parameter.requires_grad and parameter.size(0) == nodes:
                 yield parameter
+                # What follows the table has as many rows by chance, such as keys.
+                break

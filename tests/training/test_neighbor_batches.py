@@ -347,7 +347,7 @@ def test_nothing_is_taught_where_no_node_has_a_target(
     batch = batches.batch(0, 0)
     assert batch.taught_weight == 0
     _, penalty = batches.model.train()(batch)
-    assert float(penalty) == 0
+    assert penalty.item() == 0
 
 
 def test_all_neighbours_of_a_node_are_its_row_of_the_graph(

@@ -71,7 +71,7 @@ class BlockSampler:
         """Draw the block of one layer.
 
         Args:
-            targets: Distinct nodes ``[M]``.
+            targets: Nodes ``[M]``; one that stands twice stays twice.
             fanout: How many neighbours of each; -1 for all.
             seed: Of what is drawn. (default: ``0``)
         """
@@ -107,7 +107,8 @@ class BlockSampler:
         """Draw the blocks of all layers, the first layer's first.
 
         Args:
-            seeds: Distinct nodes whose scores are wanted, ``[B]``.
+            seeds: Nodes whose scores are wanted, ``[B]``; one that stands twice stays
+                twice.
             fanouts: How many neighbours each layer draws, the last layer's first.
             seed: Of what is drawn.
         """
