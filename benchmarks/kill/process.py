@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -29,7 +31,7 @@ Start = Callable[[list[str], Path], Running]
 
 
 class Command:
-    """A command in a process group of its own, which is killed as a whole.
+    """A command that is killed together with all that it started.
 
     Args:
         words: What follows ``python -m``.
@@ -39,11 +41,7 @@ class Command:
     def __init__(self, words: list[str], log: Path) -> None:
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", *words],
-                stdout=output,
-                stderr=output,
-                cwd=ROOT,
-                start_new_session=True,
+                [sys.executable, "-m", *words], stdout=output, stderr=output, cwd=ROOT
             )
 
     def poll(self) -> int | None:
@@ -51,9 +49,34 @@ class Command:
         return self._process.poll()
 
     def kill(self) -> None:
-        """End it and what it started."""
-        os.killpg(self._process.pid, signal.SIGKILL)
+        """End it and what it started, in whatever session, and see them gone."""
+        family = _family(self._process.pid)
+        for number in family:
+            with suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
+        while any(_is_alive(number) for number in family):
+            time.sleep(0.001)
 
     def wait(self) -> int:
         """Its exit status, once it has ended."""
         return self._process.wait()
+
+
+def _family(number: int) -> list[int]:
+    """A process and its descendants, where the system tells them."""
+    found = [number]
+    for children in Path(f"/proc/{number}/task").glob("*/children"):
+        # A thread may have ended since.
+        with suppress(OSError):
+            for child in children.read_text().split():
+                found += _family(int(child))
+    return found
+
+
+def _is_alive(number: int) -> bool:
+    """Whether a process still holds its files; one that nobody has buried does not."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors.numpy import save_file
 
 from benchmarks.kill.__main__ import CONFIG
 from benchmarks.kill.compare import differences
-from benchmarks.kill.process import Start
+from benchmarks.kill.process import Command, Start
 from benchmarks.kill.setting import Job, Phase, Setting
 from benchmarks.kill.trials import Trials
 from kdgraph.cli.main import main
@@ -82,10 +83,36 @@ def test_killed_jobs_resume(tmp_path: Path, forked: Start) -> None:
         assert checkpoint in trial.left or phase.name != "checkpoint"
 
 
+PARENT = """
+import subprocess, time
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc here")
+def test_what_a_command_started_is_killed_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "parent.py").write_text(PARENT)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    log = tmp_path / "log"
+    command = Command(["parent"], log)
+    while not log.read_text().endswith("\n"):
+        assert command.poll() is None
+    command.kill()
+    assert command.wait() == -signal.SIGKILL
+    found = subprocess.run(
+        ["ps", "-o", "stat=", "-p", log.read_text()], check=False, stdout=-1
+    )
+    assert found.stdout.strip()[:1] in (b"", b"Z")
+
+
 APPEND = """
 import pathlib, sys, time
 with open(pathlib.Path(sys.argv[1]) / "log", "a") as file:
-    for line in range(100):
+    for line in range(60):
         print(line, file=file, flush=True)
         time.sleep(0.002)
 """
@@ -99,7 +126,7 @@ def test_job_that_begins_anew_on_what_it_left_is_told(tmp_path: Path) -> None:
 
     jobs = {"append": "append {here}"}
     trials = Trials(setting(jobs, *phases), tmp_path, start)
-    assert trials.lengths["any"] > 0.2
+    assert trials.lengths["any"] > 0.1
     trial = trials.kill(phases[0], Random(0))
     assert trial.differences == ["log differs"]
     assert trial.seconds < 2 * trials.lengths["any"]
