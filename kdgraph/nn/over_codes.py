@@ -27,6 +27,7 @@ _HOOKS = (
     "_edge_update_forward_pre_hooks",
     "_edge_update_forward_hooks",
 )
+_HALVES = (torch.bfloat16, torch.float16)
 REDUCTIONS = {"add": "sum", "sum": "sum", "mean": "mean"}
 """Aggregations that are read off codes, by PyG's names."""
 
@@ -110,11 +111,13 @@ def sums_faster(adj_t: Any, x: Any, aggr: Any) -> bool:
         return False
     if not is_torch_sparse_tensor(adj_t) or adj_t.layout != torch.sparse_csr:
         return False
-    if adj_t.requires_grad or adj_t.dense_dim() != 0 or adj_t.dtype != x.dtype:
+    if adj_t.requires_grad or adj_t.dense_dim() != 0:
         return False
     if x.dtype == torch.float64 or adj_t.size(1) != x.size(0):
         return False
-    return backend(x.device) != "reference"
+    if adj_t.dtype == torch.float32 and x.dtype in _HALVES:
+        return True  # in mixed precision, where torch has no such product
+    return adj_t.dtype == x.dtype and backend(x.device) != "reference"
 
 
 def sum_neighbors(adj_t: Tensor, x: Tensor, aggr: str) -> Tensor:
