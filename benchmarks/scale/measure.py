@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.clock import Clock
 from benchmarks.process import leave_result
 from benchmarks.scale.codes import codes
+from benchmarks.scale.exchange import LAYOUTS, exchange
 from benchmarks.scale.prepare import draw, prepare
 from benchmarks.scale.sample import sample
 from benchmarks.scale.setting import Setting
@@ -26,16 +27,17 @@ TASKS: dict[str, Task] = {
     "train": train,
     "table": partial(train, kind="table"),
     "infer": infer,
+    **{name: partial(exchange, layout=layout) for name, layout in LAYOUTS.items()},
 }
 
 
 def measure(folder: Path, name: str) -> dict[str, Any]:
-    """Do a task, and add the peak memory of the process."""
+    """Do a task, and add the peak memory of the process, unless others did it."""
     clock = Clock(quiet=not sys.stdout.isatty())
     found = TASKS[name](Setting.load(folder), folder, clock)
     if not clock.quiet:
         print("\r" + " " * 40, end="\r")
-    return {"status": "ok", **found, "peak_rss_bytes": peak_rss_bytes()}
+    return {"status": "ok", "peak_rss_bytes": peak_rss_bytes(), **found}
 
 
 def main() -> int:

@@ -36,6 +36,17 @@ process, with Python, torch and the pages of mapped files that were read.
   hidden layer what fits into 4 GiB.
 - *table* compares it with `torch.nn.Embedding(sparse=True)` and `SparseAdam`; both
   have the same trainer, batches, layers and sums over neighbours. Processes take turns.
+- *exchange* divides each batch among processes, which talk through gloo on one
+  machine. Codes are in all of them, and gradients of codebooks and network are
+  averaged. Of the float table in parts each process owns the rows of a range of nodes
+  with their `SparseAdam` state: it sends ids of the rows it needs to their owners, gets
+  vectors, and sends their gradients back; the network is averaged. *KiB it gives* is
+  what a process hands over in a batch, whatever way gloo takes it. *By formula* it is 4
+  bytes for each number of what is averaged and 8 for the loss. For the table there are
+  also 8 + 8 C bytes of id, vector and gradient for each row that another process owns,
+  which are (R - 1) / R of the rows of a process among R, and 8 to say how many ids
+  come. Encoder and peak are those of a process. Beside its threads, each process has
+  one that draws the next batch.
 - *growth* trains on graphs of several sizes, which take turns.
 """
 
@@ -80,8 +91,11 @@ def _section(record: dict[str, Any]) -> str:
 def _machine(record: dict[str, Any]) -> str:
     machine, versions = record["machine"], record["versions"]
     load = machine["load_average"]
+    threads = f"{machine['threads']} threads on "
+    if record["step"] == "exchange":
+        threads = ""
     return (
-        f"{machine['threads']} threads on {machine['cores']} cores of "
+        f"{threads}{machine['cores']} cores of "
         f"{machine['processor']}, load {load[0] if load else '?'} at the start. torch "
         f"{versions['torch']}, PyG {versions['torch-geometric']}; kdgraph "
         f"{versions['kdgraph']} at `{record['git']}`, backend {record['backend']}."

@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.message_passing import machine
 from benchmarks.process import run_process
+from benchmarks.scale.exchange import LAYOUTS, Layout
 from benchmarks.scale.setting import Setting
 from kdgraph.ops import backend
 from kdgraph.training.provenance import git_commit, versions
@@ -17,6 +18,7 @@ STEPS = {
     "train": ("train",),
     "infer": ("infer",),
     "table": ("train", "table"),
+    "exchange": tuple(LAYOUTS),
 }
 """The tasks of each step; where there are several, they take turns."""
 
@@ -83,8 +85,10 @@ def _run(task: str, setting: Setting, folder: Path, timeout: float) -> dict[str,
     setting.save(folder)
     command = ["-m", "benchmarks.scale.measure", str(folder), task]
     available = machine.available_bytes()
-    command += [f"--memory={available}"] if available is not None else []
-    numbers = {f"{name}_NUM_THREADS": str(setting.threads) for name in ("OMP", "MKL")}
+    layout = LAYOUTS.get(task, Layout("", 1, setting.threads))
+    if available is not None:
+        command += [f"--memory={available // layout.processes}"]
+    numbers = {f"{name}_NUM_THREADS": str(layout.threads) for name in ("OMP", "MKL")}
     found = run_process(
         command,
         folder / f"{task}.json",

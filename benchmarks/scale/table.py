@@ -27,7 +27,8 @@ def _per(key: str) -> Callable[[Run], str]:
 
 
 def _vectors(run: Run) -> str:
-    return "float table" if run["encoder"] == "table" else f"{run['codes']} codes"
+    tables = {"table": "float table", "sharded": "float table in parts"}
+    return tables.get(run["encoder"], f"{run['codes']} codes")
 
 
 _PEAK = Column("peak, GiB", _gib("peak_rss_bytes"))
@@ -75,6 +76,19 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         _PEAK,
     ),
     "table": (Column("vectors", _vectors), *_TRAINING),
+    "exchange": (
+        Column("vectors", _vectors),
+        Column("processes", _number("processes")),
+        Column("threads of each", _number("threads")),
+        Column("s per 1,000 batches", _number("seconds_per_1000", ".1f")),
+        Column("median", _number("median_seconds_per_1000", ".1f")),
+        Column("training nodes a s", _number("training_nodes_per_second")),
+        Column("rows of a process", _number("nodes_per_process")),
+        Column("KiB it gives", _number("sent_bytes_per_batch", ",.1f", 2**10)),
+        Column("by formula", _number("formula_bytes_per_batch", ",.1f", 2**10)),
+        Column("encoder, MiB", _number("encoder_training_bytes", ",.0f", 2**20)),
+        _PEAK,
+    ),
     "growth": (Column("nodes", _number("num_nodes")), *_TRAINING),
 }
 
@@ -126,6 +140,36 @@ def notes(record: dict[str, Any]) -> list[str]:
     if record["step"] == "table" and all(spread.get(one) for one in ("train", "table")):
         ratio = statistics.median(spread["table"]) / statistics.median(spread["train"])
         found.append(f"the table takes {ratio:.2f} times as long")
+    if record["step"] == "exchange":
+        found += _exchange_notes(record)
+    return found
+
+
+def _exchange_notes(record: dict[str, Any]) -> list[str]:
+    """How many times as fast two processes are, and what a table in parts costs."""
+    middle = {}
+    for task, runs in record["runs"].items():
+        well = [run for run in runs if run["status"] == "ok"]
+        if well:
+            middle[task] = _middle(well)
+    two = middle.pop("codes-2x1", None)
+    if two is None:
+        return []
+    found = []
+    for run in middle.values():
+        ratio = run["seconds_per_1000"] / two["seconds_per_1000"]
+        if run["encoder"] == "codes":
+            threads = "a thread" if run["threads"] == 1 else f"{run['threads']} threads"
+            found.append(
+                f"two processes with codes are {ratio:.2f} times as fast as one with "
+                f"{threads}"
+            )
+        else:
+            more = run["sent_bytes_per_batch"] / two["sent_bytes_per_batch"]
+            found.append(
+                f"with the table in parts a process gives {more:.1f} times as many "
+                f"bytes, and a batch takes {ratio:.2f} times as long"
+            )
     return found
 
 

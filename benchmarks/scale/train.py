@@ -4,14 +4,18 @@ import contextlib
 import itertools
 import statistics
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.optim import SparseAdam
 
 from benchmarks.clock import Clock
 from benchmarks.scale.codes import read_codes
 from benchmarks.scale.setting import Setting
+from benchmarks.scale.sharded import ShardedTable
 from kdgraph.codes import CodeTable
 from kdgraph.data import Graph
 from kdgraph.data.disk import load_disk
@@ -19,8 +23,9 @@ from kdgraph.training import NodeClassifier, TrainConfig, Trainer, resolve_confi
 from kdgraph.training.methods import build_encoder, build_gnn
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
+from kdgraph.training.ranks import Ranks
 
-METHODS = {"codes": "kd", "table": "full"}
+METHODS = {"codes": "kd", "table": "full", "sharded": "full"}
 
 
 class Enough(Exception):  # noqa: N818
@@ -33,7 +38,8 @@ def build(setting: Setting, folder: Path, kind: str) -> tuple[Trainer, Graph, st
     Args:
         setting: Sizes.
         folder: Where graph and codes lie.
-        kind: ``"codes"`` or ``"table"``, which has ``SparseAdam``.
+        kind: ``"codes"`` or ``"table"``, which has ``SparseAdam``, or ``"sharded"``, a
+            table in parts, of which nodes are not scored between epochs.
 
     Returns:
         The trainer, the graph and the name of the codes.
@@ -41,6 +47,7 @@ def build(setting: Setting, folder: Path, kind: str) -> tuple[Trainer, Graph, st
     torch.manual_seed(setting.seed)
     graph = load_disk(folder / "graph")
     codes: CodeTable | None = None
+    parts: ShardedTable | None = None
     source = kind
     if kind == "codes":
         codes, source = read_codes(setting, folder)
@@ -65,7 +72,10 @@ def build(setting: Setting, folder: Path, kind: str) -> tuple[Trainer, Graph, st
         ),
         graph,
     )
-    encoder = build_encoder(config, graph.num_nodes, codes)
+    ranks = Ranks()
+    if kind == "sharded":
+        parts = ShardedTable(graph.num_nodes, setting.channels, ranks)
+    encoder = parts or build_encoder(config, graph.num_nodes, codes)
     model = NodeClassifier(encoder, build_gnn(config, graph.num_classes))
     batches = NeighborBatches(
         graph,
@@ -75,9 +85,13 @@ def build(setting: Setting, folder: Path, kind: str) -> tuple[Trainer, Graph, st
         fanout=config.fanout or (),
         seed=setting.seed,
         memory=setting.memory,
+        ranks=ranks,
     )
-    device = torch.device("cpu")
-    return Trainer(config, graph, model, batches, device), graph, source
+    trainer = Trainer(config, graph, model, batches, torch.device("cpu"), ranks)
+    if parts is not None:
+        trainer.optimizer.each.append(SparseAdam([parts.shard], lr=config.lr))
+        batches.scores = _unscored(graph)  # type: ignore[method-assign]
+    return trainer, graph, source
 
 
 def train(
@@ -95,16 +109,17 @@ def train(
     begun = time.perf_counter()
     trainer, graph, source = build(setting, folder, kind)
     built = time.perf_counter() - begun
-    total, marks = setting.warm_up + setting.batches, [0.0]
+    total, marks, sent = setting.warm_up + setting.batches, [0.0], [0]
     losses: list[float] = []
-    nodes = edges = 0
+    seeds = nodes = edges = 0
     draw = trainer.batching.batch
 
     def counted(epoch: int, step: int) -> Any:
-        nonlocal nodes, edges
+        nonlocal seeds, nodes, edges
         batch = draw(epoch, step)
         blocks = batch.graph if isinstance(batch.graph, list) else []
         if len(marks) > setting.warm_up:
+            seeds += batch.labels.numel()
             nodes += blocks[0].n_id.numel()
             edges += sum(block.graph.values().numel() for block in blocks)
         return batch
@@ -112,6 +127,7 @@ def train(
     def after(trainer: Trainer) -> None:
         now = trainer.progress
         marks.append(now.seconds)
+        sent.append(now.sent)
         losses.append(now.loss / now.share if now.share else now.losses[-1])
         clock(min(1.0, now.steps / total), "training")
         if now.steps == total:
@@ -133,8 +149,11 @@ def train(
         "seconds_per_1000": 1000 * statistics.mean(taken),
         "median_seconds_per_1000": 1000 * statistics.median(taken),
         "build_seconds": built,
+        "seeds_per_batch": seeds / setting.batches,
         "nodes_per_batch": nodes / setting.batches,
         "edges_per_batch": edges / setting.batches,
+        "sent_bytes_per_batch": (sent[-1] - sent[setting.warm_up]) / setting.batches,
+        "averaged_bytes": _averaged_bytes(trainer),
         "loss": [losses[0], losses[-1]],
         "graph_bytes": _graph_bytes(graph),
         "encoder_training_bytes": stored,
@@ -165,6 +184,21 @@ def infer(setting: Setting, folder: Path, clock: Clock) -> dict[str, Any]:
         "nodes_of_some": graph.valid_idx.numel(),
         "nodes_per_second": graph.num_nodes / every,
     }
+
+
+def _unscored(graph: Graph) -> Callable[..., Tensor]:
+    """Scores of nothing: processes that score look up rows at different times."""
+    return lambda rows: torch.zeros(rows.numel(), graph.num_classes)
+
+
+def _averaged_bytes(trainer: Trainer) -> int:
+    """Of gradients that are dense, and averaged where there are several processes."""
+    apart = {id(parameter) for parameter in trainer.optimizer.rows}
+    return sum(
+        parameter.numel() * parameter.element_size()
+        for parameter in trainer.model.parameters()
+        if parameter.requires_grad and id(parameter) not in apart
+    )
 
 
 def _graph_bytes(graph: Graph) -> int:

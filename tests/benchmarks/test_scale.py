@@ -1,6 +1,9 @@
 """The large graph is what it says, both samplers draw it, and the page is current."""
 
 import json
+import multiprocessing
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,13 +13,25 @@ from benchmarks import process
 from benchmarks.clock import Clock
 from benchmarks.power_law import COMMUNITY, PowerLaw
 from benchmarks.scale import __main__ as command_line
-from benchmarks.scale import codes, measure, report, runs, sample, table, train
+from benchmarks.scale import (
+    codes,
+    exchange,
+    measure,
+    report,
+    runs,
+    sample,
+    table,
+    train,
+)
 from benchmarks.scale.generate import NUM_CLASSES, generate
 from benchmarks.scale.graph import open_graph
 from benchmarks.scale.naive import NaiveSampler
 from benchmarks.scale.setting import Setting, node_count
+from benchmarks.scale.sharded import ShardedTable
+from kdgraph.baselines import FullEmbedding
 from kdgraph.data.npz import load_npz
 from kdgraph.ops import sample_neighbors
+from kdgraph.training.ranks import Ranks
 
 NODES = 3000
 
@@ -213,11 +228,150 @@ def test_training_learns_and_is_timed(folder, kind, clock):
     assert found["seconds_per_1000"] < 1000 * clock.seconds["training"]
     assert 32 < found["nodes_per_batch"] < NODES
     assert found["edges_per_batch"] <= 32 * 15 * 11
-    if kind == "table":
+    # Every tenth batch has the twelve nodes that are left of three hundred.
+    assert found["seeds_per_batch"] == 30
+    assert found["sent_bytes_per_batch"] == 0
+    # GraphSAGE of 16 channels: two matrices and a bias in each of its layers.
+    averaged = 4 * (16 * (2 * 16 + 1) + NUM_CLASSES * (2 * 16 + 1))
+    if kind != "codes":
+        assert found["averaged_bytes"] == averaged
         assert found["encoder_training_bytes"] == 12 * NODES * 16
     else:
+        assert found["averaged_bytes"] == averaged + 4 * 8 * 16
         # Codes, offsets, and codebooks with their gradients and Adam's two moments.
         assert found["encoder_training_bytes"] == 2 * NODES + 4 * 8 + 16 * 8 * 16
+
+
+def test_a_table_in_parts_is_drawn_and_trained_as_a_whole(monkeypatch):
+    monkeypatch.setattr("torch.distributed.new_group", lambda: None)
+    torch.manual_seed(0)
+    whole = FullEmbedding(11, 4, sparse=True)
+    for size in (1, 2, 3):
+        parts = []
+        for rank in range(size):
+            torch.manual_seed(0)
+            parts.append(ShardedTable(11, 4, FakeRanks(rank, size)).shard)
+        assert torch.equal(torch.cat(parts).detach(), whole.weight.detach())
+    torch.manual_seed(0)
+    table = ShardedTable(11, 4, Ranks())
+    n_id = torch.tensor([[7, 0], [3, 7]])
+    for encoder in (whole, table):
+        encoder(n_id).pow(2).sum().backward()
+    assert torch.equal(table(n_id), whole(n_id))
+    assert torch.equal(table.shard.grad.to_dense(), whole.weight.grad.to_dense())
+    assert table(n_id[:, :0]).shape == (2, 0, 4)
+    assert torch.equal(table(), whole())
+    assert list(table.parameters()) == []
+    with pytest.raises(IndexError, match=r"node ids in \[0, 11\)"):
+        table(torch.tensor([11]))
+
+
+class FakeRanks(Ranks):
+    def __init__(self, rank, size):
+        super().__init__()
+        self.rank, self.size = rank, size
+
+
+@pytest.mark.parametrize("size", [2, 3, 13])
+def test_rows_come_from_their_owners_and_gradients_go_there(size, monkeypatch):
+    """Processes are threads here; of thirteen some own none of the eleven rows."""
+    barrier, sent = threading.Barrier(size, timeout=60.0), {}
+
+    def all_to_all(found, values, takes, gives, group):
+        sent[group] = values.detach().split(gives)
+        barrier.wait()
+        received = [sent[rank][group] for rank in range(size)]
+        assert [len(one) for one in received] == takes
+        found.copy_(torch.cat(received))
+        barrier.wait()
+
+    monkeypatch.setattr("torch.distributed.all_to_all_single", all_to_all)
+    torch.manual_seed(0)
+    whole = FullEmbedding(11, 4)
+    n_ids = [torch.randint(11, (rank + 4,)) for rank in range(size)]
+    n_ids[-1] = n_ids[-1][:0]
+    tables = []
+    for rank in range(size):
+        monkeypatch.setattr("torch.distributed.new_group", lambda rank=rank: rank)
+        torch.manual_seed(0)
+        tables.append(ShardedTable(11, 4, FakeRanks(rank, size)))
+
+    def learn(rank):
+        rows = tables[rank](n_ids[rank])
+        torch.testing.assert_close(rows, whole(n_ids[rank]), rtol=0, atol=0)
+        (rows.pow(2).sum() * (rank + 1)).backward()
+
+    with ThreadPoolExecutor(size) as pool:
+        list(pool.map(learn, range(size)))
+    losses = [whole(n_ids[r]).pow(2).sum() * (r + 1) for r in range(size)]
+    torch.stack(losses).mean().backward()
+    gradient = torch.cat([table.shard.grad.to_dense() for table in tables])
+    torch.testing.assert_close(gradient, whole.weight.grad)
+    # Counts and ids of 8 bytes, vectors there and gradients back.
+    remote = 0
+    for rank, n_id in enumerate(n_ids):
+        start, end = rank * 11 // size, (rank + 1) * 11 // size
+        remote += int(((n_id < start) | (n_id >= end)).sum())
+    given = sum(table.ranks.sent for table in tables)
+    assert given == 8 * size * (size - 1) + remote * (8 + 2 * 4 * 4)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Processes that need not import what the first of them has."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system does not fork")
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(variable, "1")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.scale.exchange"])
+    monkeypatch.setattr(exchange, "START", "forkserver")
+
+
+def test_two_processes_train_as_said_and_give_what_the_formula_says(
+    folder, clock, forked
+):
+    # More batches than an epoch has, and nodes that both need.
+    setting = tiny(codes="random", batches=12, channels=16)
+    layouts = exchange.LAYOUTS
+    coded, parts = (
+        exchange.exchange(setting, folder, clock, layouts[name])
+        for name in ("codes-2x1", "sharded-2x1")
+    )
+    copies = exchange.in_processes(2, train.train, setting, folder, "table")
+    assert copies[0]["loss"] == copies[1]["loss"]
+    assert parts["loss"] == pytest.approx(copies[0]["loss"], rel=1e-5)
+    assert parts["loss"][1] < 0.95 * parts["loss"][0]
+    nodes = sum(one["nodes_per_batch"] for one in copies)
+    assert parts["nodes_per_batch"] == coded["nodes_per_batch"] == nodes
+    assert parts["nodes_per_process"] == nodes / 2
+    sent = coded["sent_bytes_per_batch"]
+    assert sent == coded["formula_bytes_per_batch"] == coded["averaged_bytes"] + 8
+    # Which of the rows are its own is by chance.
+    formula = parts["formula_bytes_per_batch"]
+    assert parts["sent_bytes_per_batch"] == pytest.approx(formula, rel=0.02)
+    rows = nodes / 2 / 2 * (8 + 8 * 16)
+    assert formula == parts["averaged_bytes"] + 8 + rows + 8
+    for found in (coded, parts):
+        assert (found["processes"], found["threads"]) == (2, 1)
+        seconds = found["seconds_per_1000"] / 1000
+        seeds = found["training_nodes_per_second"] * seconds
+        assert seeds == pytest.approx((11 * 32 + 12) / 12)
+    assert 2 * parts["encoder_training_bytes"] == copies[0]["encoder_training_bytes"]
+
+
+def test_what_fails_in_a_process_is_told(tmp_path, forked):
+    with pytest.raises(RuntimeError, match=r"^\w+Error: .*graph"):
+        exchange.in_processes(1, train.train, tiny(), tmp_path, "sharded")
+
+
+def test_one_process_gives_nothing(folder, clock):
+    setting = tiny(codes="random", threads=2)
+    found = exchange.exchange(setting, folder, clock, exchange.LAYOUTS["codes-1x1"])
+    assert found["sent_bytes_per_batch"] == found["formula_bytes_per_batch"] == 0
+    assert found["nodes_per_process"] == found["nodes_per_batch"]
+    assert found["peak_rss_bytes"] > 1 << 20
+    assert torch.get_num_threads() == found["threads"] == 1
 
 
 def test_all_nodes_are_scored(folder, clock):
@@ -249,6 +403,7 @@ def test_sizes_below_one_are_refused(tmp_path):
 def fake_run(calls, failing=()):
     def run(command, written, *, environment, timeout, shown):
         task = command[3]
+        assert written.name == f"{task}.json"
         calls.append((written.parent.name, task, environment["OMP_NUM_THREADS"]))
         if task in failing:
             return {"status": "out-of-memory", "reason": "no room"}
@@ -279,6 +434,30 @@ def test_steps_make_what_is_missing_and_take_turns(tmp_path, monkeypatch):
     del calls[:]
     runs.run_step("train", setting, folder, 60.0)
     assert [task for _, task, _ in calls] == ["train"]
+
+
+def test_processes_that_exchange_have_threads_and_memory_of_their_own(
+    tmp_path, monkeypatch
+):
+    given = {}
+
+    def run(command, written, *, environment, **others):
+        memory = [int(word.removeprefix("--memory=")) for word in command[4:]]
+        given[command[3]] = int(environment["OMP_NUM_THREADS"]), memory
+        return {"status": "failed", "reason": "none"}
+
+    monkeypatch.setattr(runs, "run_process", run)
+    monkeypatch.setattr(runs.machine, "available_bytes", lambda: 1000)
+    folder = runs.graph_folder(tmp_path, tiny())
+    (folder / "graph").mkdir()
+    (folder / "graph" / "meta.json").touch()
+    runs.run_step("exchange", tiny(threads=3), folder, 60.0)
+    assert given == {
+        "codes-1x1": (1, [1000]),
+        "codes-1x2": (2, [1000]),
+        "codes-2x1": (1, [500]),
+        "sharded-2x1": (1, [500]),
+    }
 
 
 def test_a_step_that_fails_has_a_result(tmp_path, monkeypatch):
@@ -372,6 +551,49 @@ def test_table_shows_the_middle_run_and_the_largest_peak():
     assert cells["s per 1,000 batches"] == "20.0"
     assert cells["peak, GiB"] == "3.00"
     assert cells["encoder, MiB"] == "1"
+
+
+def exchanged(kind, processes, threads, seconds, sent):
+    return {
+        "status": "ok",
+        "encoder": kind,
+        "codes": "random" if kind == "codes" else kind,
+        "processes": processes,
+        "threads": threads,
+        "seconds_per_1000": seconds,
+        "median_seconds_per_1000": seconds,
+        "training_nodes_per_second": 1e6 / seconds,
+        "nodes_per_process": 2000.0,
+        "sent_bytes_per_batch": sent,
+        "formula_bytes_per_batch": sent + 512.0,
+        "encoder_training_bytes": 1 << 20,
+        "peak_rss_bytes": 1 << 30,
+    }
+
+
+def test_exchange_says_how_fast_processes_are_and_what_they_give():
+    of_tasks = {
+        "codes-1x1": [exchanged("codes", 1, 1, 30.0, 0.0)],
+        "codes-1x2": [exchanged("codes", 1, 2, 22.0, 0.0)],
+        "codes-2x1": [exchanged("codes", 2, 1, 20.0, 2048.0)],
+        "sharded-2x1": [exchanged("sharded", 2, 1, 50.0, 20480.0)],
+    }
+    record = made_up("exchange", of_tasks)
+    section = report._section(record)
+    row = "float table in parts | 2 | 1 | 50.0 | 50.0 | 20,000 | 2,000 | 20.0 | 20.5 |"
+    assert row in section
+    assert section.splitlines()[-1].startswith("2 cores of P")
+    assert table.notes(record) == [
+        "two processes with codes are 1.50 times as fast as one with a thread",
+        "two processes with codes are 1.10 times as fast as one with 2 threads",
+        (
+            "with the table in parts a process gives 10.0 times as many bytes, and a "
+            "batch takes 2.50 times as long"
+        ),
+    ]
+    failed = {"status": "failed", "reason": "gone"}
+    record["runs"]["codes-2x1"] = [failed]
+    assert table.notes(record) == ["codes-2x1: failed, gone"]
 
 
 def test_text_and_page_say_the_same():
