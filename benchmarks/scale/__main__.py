@@ -11,7 +11,13 @@ from typing import Any
 
 from benchmarks.message_passing.machine import available_cores
 from benchmarks.scale import costs, report, table
-from benchmarks.scale.runs import STEPS, graph_folder, run_growth, run_step
+from benchmarks.scale.runs import (
+    DEFAULT_STEPS,
+    STEPS,
+    graph_folder,
+    run_growth,
+    run_step,
+)
 from benchmarks.scale.setting import Setting, node_count
 from kdgraph.atomic import replacing
 
@@ -111,9 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--steps",
         type=_steps,
-        default=",".join(STEPS),
+        default=",".join(DEFAULT_STEPS),
         metavar="STEP[,STEP...]",
-        help=f"of {', '.join(STEPS)} (default: all)",
+        help=f"of {', '.join(STEPS)} (default: {', '.join(DEFAULT_STEPS)}, which take "
+        "minutes)",
     )
     parser.add_argument(
         "--codes",

@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.readme import README
 from benchmarks.scale import table
+from benchmarks.scale.readme import with_scale
 
 HERE = Path(__file__).parent
+ACCURACY = HERE / "accuracy"
 RESULTS = HERE / "results"
 PAGE = HERE.parents[1] / "docs" / "benchmarks" / "scale.md"
 
@@ -62,9 +65,10 @@ def _place(record: dict[str, Any]) -> tuple[int, int]:
 
 
 def write_page() -> None:
-    """Write the page."""
+    """Write the page, and the table of the README."""
     PAGE.parent.mkdir(parents=True, exist_ok=True)
     PAGE.write_text(render())
+    README.write_text(with_scale(README.read_text(), records()))
 
 
 def render() -> str:
@@ -72,7 +76,7 @@ def render() -> str:
     found = records()
     if not found:
         return HEAD + "\nThere are no results yet.\n"
-    return "\n".join([HEAD, *(_section(record) for record in found)])
+    return "\n".join([HEAD, *(_section(record) for record in found), _accuracy()])
 
 
 def _section(record: dict[str, Any]) -> str:
@@ -100,3 +104,27 @@ def _machine(record: dict[str, Any]) -> str:
         f"{versions['torch']}, PyG {versions['torch-geometric']}; kdgraph "
         f"{versions['kdgraph']} at `{record['git']}`, backend {record['backend']}."
     )
+
+
+def _accuracy() -> str:
+    """What the same codes reach in a full batch and in mini-batches."""
+    found = [json.loads(path.read_text()) for path in sorted(ACCURACY.glob("*.json"))]
+    head = ["batching", "lr", "epochs at most", "validation", "test", "peak, GiB"]
+    lines = ["| " + " | ".join(head) + " |", "|---:" * len(head) + "|"]
+    for one in found:
+        config = one["config"]
+        cells = [
+            config["batching"],
+            f"{config['lr']:g}",
+            str(config["epochs"]),
+            f"{100 * one['valid_score']['mean']:.1f}",
+            f"{100 * one['test_score']['mean']:.1f}",
+            f"{one['peak_rss_bytes'] / 2**30:.2f}",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    text = (
+        "The output of `kdgraph train --json`, in `benchmarks/scale/accuracy`: GCN of "
+        "three layers, the same fixed codes, one seed, selection on validation, by which "
+        "the learning rate of mini-batches was chosen from 0.003 and 0.01."
+    )
+    return "\n\n".join(["## Accuracy on ogbn-arxiv", text, "\n".join(lines)]) + "\n"

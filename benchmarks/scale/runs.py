@@ -21,6 +21,7 @@ STEPS = {
     "exchange": tuple(LAYOUTS),
 }
 """The tasks of each step; where there are several, they take turns."""
+DEFAULT_STEPS = ("prepare", "sample", "train", "infer")
 
 
 def run_step(

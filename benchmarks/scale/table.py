@@ -108,6 +108,18 @@ def rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     return found
 
 
+def shown_run(record: dict[str, Any], task: str) -> Run:
+    """The run of a task that tables show.
+
+    Raises:
+        ValueError: None ended well.
+    """
+    well = [run for run in record["runs"][task] if run["status"] == "ok"]
+    if not well:
+        raise ValueError(f"no run of {task} ended well")
+    return _middle(well)
+
+
 def _middle(runs: list[Run]) -> Run:
     """The run of the lower median time; with the largest peak of any."""
     ranked = sorted(runs, key=lambda run: float(run.get("seconds_per_1000", 0.0)))

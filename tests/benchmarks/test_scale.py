@@ -12,9 +12,11 @@ import torch
 from benchmarks import process
 from benchmarks.clock import Clock
 from benchmarks.power_law import COMMUNITY, PowerLaw
+from benchmarks.readme import README
 from benchmarks.scale import __main__ as command_line
 from benchmarks.scale import (
     codes,
+    costs,
     exchange,
     measure,
     report,
@@ -26,6 +28,7 @@ from benchmarks.scale import (
 from benchmarks.scale.generate import NUM_CLASSES, generate
 from benchmarks.scale.graph import open_graph
 from benchmarks.scale.naive import NaiveSampler
+from benchmarks.scale.readme import with_scale
 from benchmarks.scale.setting import Setting, node_count
 from benchmarks.scale.sharded import ShardedTable
 from kdgraph.baselines import FullEmbedding
@@ -603,6 +606,23 @@ def test_text_and_page_say_the_same():
     assert section.startswith("## Prepare: 3,000 nodes, 30,000 undirected edges")
     assert "| 30,000 | 60,000 | 1.2 | 1.00 | 0.50 | 1.50 |" in section
     assert "2 threads on 2 cores of P, load 0.5" in section
+
+
+def test_costs_of_the_plan_are_what_the_results_say():
+    kept = json.loads(costs.FILE.read_text())
+    assert kept == costs.costs()
+    (run,) = json.loads((report.RESULTS / "prepare-10m.json").read_text())["runs"][
+        "prepare"
+    ]
+    seconds = kept["prepare_seconds"] * run["entries"]
+    assert seconds == pytest.approx(run["seconds"], rel=0.01)
+
+
+def test_readme_is_what_the_results_say():
+    readme = README.read_text()
+    assert with_scale(readme, report.records()) == readme, (
+        "README.md is older than the results: run python -m benchmarks.scale report"
+    )
 
 
 def test_page_is_what_the_results_say():
