@@ -124,7 +124,7 @@ def _accuracy() -> str:
         lines.append("| " + " | ".join(cells) + " |")
     text = (
         "The output of `kdgraph train --json`, in `benchmarks/scale/accuracy`: GCN of "
-        "three layers, the same fixed codes, one seed, selection on validation, by which "
-        "the learning rate of mini-batches was chosen from 0.003 and 0.01."
+        "three layers, the same fixed codes, one seed, selection on validation, which "
+        "also chose the learning rate of mini-batches from 0.003 and 0.01."
     )
     return "\n\n".join(["## Accuracy on ogbn-arxiv", text, "\n".join(lines)]) + "\n"
