@@ -5,6 +5,7 @@ from typing import Any
 from kdgraph.data import Graph
 from kdgraph.data.memory import memory_limit
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.methods import code_recipe
 from kdgraph.training.ranks import Ranks
 
 SHARE = 0.6
@@ -61,8 +62,9 @@ def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
         graph: Where it is trained.
 
     Raises:
-        ValueError: A batch of more nodes than there are to train on, a fan-out for
-            another number of layers, or several processes with a full batch.
+        ValueError: A batch of more nodes than there are to train on, clusters without
+            codes that tell them, or several processes with another batching than
+            neighbours.
     """
     together = Ranks().size > 1
     asked = config.batch_size is not None or config.fanout is not None
@@ -82,6 +84,13 @@ def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
             raise ValueError(
                 "several processes train in batches of neighbours, got batching "
                 "'cluster'; leave it out, or run one process"
+            )
+        if config.method != "labelprop" and code_recipe(config) is None:
+            coder = f" and coder {config.coder!r}" if config.method == "kd" else ""
+            raise ValueError(
+                "batching 'cluster' takes the clusters from codes that are read off "
+                "the graph, as those of --codes tree:16x16 are; got method "
+                f"{config.method!r}{coder} without such codes"
             )
         size = config.batch_size or min(CLUSTER_NODES, graph.num_nodes)
         return config.replace(batching=batching, batch_size=size)

@@ -250,11 +250,8 @@ class SeedRun:
             fanout = config.fanout or ()
             return NeighborBatches(self.graph, model, fanout=fanout, **options)
         layers = config.num_layers or 1
-        if self.codes is None:
-            raise ValueError(
-                "batching 'cluster' takes the clusters from codes that were read off "
-                "the graph, as those of --codes tree:16x16 are; got none"
-            )
+        if self.codes is None:  # never: choose_batching asks for them
+            raise RuntimeError("SeedRun cuts a graph into clusters without codes")
         clusters = clusters_of(self.codes)
         return ClusterBatches(
             self.graph, model, clusters=clusters, num_layers=layers, **options
