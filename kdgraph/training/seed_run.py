@@ -318,7 +318,8 @@ class SeedRun:
     ) -> SeedResult:
         progress = trainer.progress
         head = None
-        if fits_at_once(self.job.config, self.graph):
+        # All processes score the nodes for it, on whatever machine they are.
+        if self.job.ranks.told(fits_at_once(self.job.config, self.graph)):
             head = spread_head(self.graph, trainer.best_scores().cpu()).as_dict()
         return SeedResult(
             seed=self.seed,
