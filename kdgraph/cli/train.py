@@ -118,7 +118,8 @@ def _train(
             bar.set_postfix(
                 seed=seed,
                 step=f"{now.step}/{trainer.batching.steps}",
-                loss=f"{now.loss / now.share:.3f}",
+                # A union of clusters may have no training node.
+                loss=f"{now.loss / (now.share or 1.0):.3f}",
                 refresh=False,
             )
             if between is not None:

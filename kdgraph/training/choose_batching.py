@@ -5,6 +5,8 @@ from typing import Any
 from kdgraph.data import Graph
 from kdgraph.data.memory import memory_limit
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.full_batch_bytes import full_batch_bytes
+from kdgraph.training.methods import code_recipe
 from kdgraph.training.ranks import Ranks
 
 SHARE = 0.6
@@ -14,33 +16,6 @@ CLUSTER_NODES = 10_000
 """Of a union of clusters."""
 FANOUT = (15, 10, 5)
 """Hamilton et al. (NeurIPS 2017) draw 25 and 10; the first three of OGB's examples."""
-
-_PER_EDGE = 48
-_PER_HIDDEN = 24
-_PER_CHANNEL = 8
-_PER_CLASS = 16
-
-
-def full_batch_bytes(config: TrainConfig, graph: Graph) -> int:
-    """About how many bytes the peak of training on all nodes at once takes.
-
-    For an entry of the adjacency its forms while it is normalised, 48 bytes; for a node
-    six floats per hidden channel and layer, two per channel of its vector, which are
-    formed where guidance or dropout changes them, and four per class. On ogbn-arxiv,
-    three layers of 128, that is 1.4 GB, as is measured beside what the program takes.
-
-    Args:
-        config: With the sizes of the network.
-        graph: Where it is trained.
-    """
-    hidden = (config.hidden_dim or 0) * max(0, (config.num_layers or 1) - 1)
-    per_node = (
-        _PER_HIDDEN * hidden
-        + _PER_CHANNEL * config.dim
-        + _PER_CLASS * graph.num_classes
-        + 8
-    )
-    return _PER_EDGE * graph.num_edges + per_node * graph.num_nodes
 
 
 def fits_at_once(config: TrainConfig, graph: Graph) -> bool:
@@ -57,12 +32,13 @@ def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
     that a run is gone on with as it was begun.
 
     Args:
-        config: With the sizes of the network.
+        config: With the sizes of the network and of codes.
         graph: Where it is trained.
 
     Raises:
-        ValueError: A batch of more nodes than there are to train on, a fan-out for
-            another number of layers, or several processes with a full batch.
+        ValueError: A batch of more nodes than there are to train on, clusters without
+            codes that tell them, or several processes with another batching than
+            neighbours.
     """
     together = Ranks().size > 1
     asked = config.batch_size is not None or config.fanout is not None
@@ -82,6 +58,13 @@ def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
             raise ValueError(
                 "several processes train in batches of neighbours, got batching "
                 "'cluster'; leave it out, or run one process"
+            )
+        if config.method != "labelprop" and code_recipe(config) is None:
+            coder = f" and coder {config.coder!r}" if config.method == "kd" else ""
+            raise ValueError(
+                "batching 'cluster' takes the clusters from codes that are read off "
+                "the graph, as those of --codes tree:16x16 are; got method "
+                f"{config.method!r}{coder} without such codes"
             )
         size = config.batch_size or min(CLUSTER_NODES, graph.num_nodes)
         return config.replace(batching=batching, batch_size=size)

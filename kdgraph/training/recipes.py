@@ -62,10 +62,8 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
     if config.fanout is not None and config.num_layers is None:
         chosen["num_layers"] = len(config.fanout)
     own_norm = config.norm
-    config = choose_batching(config.replace(**chosen), graph)
-    if config.by_rows and own_norm is None and config.norm == "batch_norm":
-        config = config.replace(norm=_MINI_NORM)
     config = config.replace(
+        **chosen,
         guidance=config.guidance or "none",
         storage=config.storage or "float32",
         code_dropout=config.code_dropout or 0.0,
@@ -78,6 +76,14 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
     if config.guidance_weight is None:
         weight = _GUIDANCE_WEIGHTS.get(config.guidance or "none", 0.01)
         config = config.replace(guidance_weight=weight)
+    config = choose_batching(_with_codes(config, graph), graph)
+    if config.by_rows and own_norm is None and config.norm == "batch_norm":
+        config = config.replace(norm=_MINI_NORM)
+    return config
+
+
+def _with_codes(config: TrainConfig, graph: Graph) -> TrainConfig:
+    """Fill in composer and sizes of codes, where the method has any."""
     if config.method != "kd":
         return config
     if config.coder == "auto":

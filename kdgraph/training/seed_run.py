@@ -250,11 +250,8 @@ class SeedRun:
             fanout = config.fanout or ()
             return NeighborBatches(self.graph, model, fanout=fanout, **options)
         layers = config.num_layers or 1
-        if self.codes is None:
-            raise ValueError(
-                "batching 'cluster' takes the clusters from codes that were read off "
-                "the graph, as those of --codes tree:16x16 are; got none"
-            )
+        if self.codes is None:  # never: choose_batching asks for them
+            raise RuntimeError("SeedRun cuts a graph into clusters without codes")
         clusters = clusters_of(self.codes)
         return ClusterBatches(
             self.graph, model, clusters=clusters, num_layers=layers, **options
@@ -321,7 +318,8 @@ class SeedRun:
     ) -> SeedResult:
         progress = trainer.progress
         head = None
-        if fits_at_once(self.job.config, self.graph):
+        # All processes score the nodes for it, on whatever machine they are.
+        if self.job.ranks.told(fits_at_once(self.job.config, self.graph)):
             head = spread_head(self.graph, trainer.best_scores().cpu()).as_dict()
         return SeedResult(
             seed=self.seed,

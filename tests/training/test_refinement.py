@@ -14,7 +14,10 @@ from kdgraph.coders import RefinedCoder
 from kdgraph.data import Graph
 from kdgraph.training import Runner, TrainConfig, Trainer
 from kdgraph.training.classifier import NodeClassifier
+from kdgraph.training.gradient_window import GradientWindow
 from kdgraph.training.methods import build_gnn
+from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.ranks import Ranks
 from kdgraph.training.refinement import Refinement
 
 MakeConfig = Callable[..., TrainConfig]
@@ -173,3 +176,119 @@ def test_nothing_is_taken_back_before_anything_is_re_assigned(
 ) -> None:
     result = Runner(graph, refined(make_config, epochs=15)).run(1)
     assert result.seeds[0].reverted == []
+
+
+class TestMiniBatches:
+    """Gradients are summed over steps, and codes re-chosen when a range is due."""
+
+    @pytest.fixture
+    def trainer(self, graph: Graph, make_config: MakeConfig) -> Trainer:
+        """Epoch 0 re-assigns ranges of 8 nodes in 3 steps, epoch 1 the others."""
+        config = make_config(batching="neighbor", dropout=0.0, input_dropout=0.0)
+        coder = RefinedCoder("random", every=1, start=0, stop=3, share=1.0, step=2.0)
+        model = make_model(make_config, coder)
+        batches = NeighborBatches(
+            graph, model, batch_size=5, fanout=(3, 2), network="gcn"
+        )
+        trainer = Trainer(config, graph, model, batches, torch.device("cpu"))
+        window = GradientWindow(40, 8, steps=3, memory=8 * 8 * 4)
+        trainer.refinement.window, coder.collect = window, window.add
+        return trainer
+
+    def test_codes_change_for_nodes_that_had_their_turn(self, trainer: Trainer) -> None:
+        encoder, window = trainer.model.encoder, trainer.refinement.window
+        assert isinstance(encoder, KDEmbedding)
+        assert window is not None
+        before = encoder.codes()
+        changed: list[set[int]] = []
+        starts: list[int] = []
+        reached: set[int] = set()
+
+        def look(trainer: Trainer) -> None:
+            nonlocal before
+            after = encoder.codes()
+            changed.append(set((after != before).any(1).nonzero().flatten().tolist()))
+            starts.append(window.start)
+            before = after
+
+        batch = trainer.batching.batch
+
+        def watched(epoch: int, step: int) -> Any:
+            found = batch(epoch, step)
+            reached.clear()
+            reached.update(found.n_id.tolist())  # type: ignore[union-attr]
+            return found
+
+        trainer.batching.batch = watched  # type: ignore[method-assign]
+        for epoch, turns in enumerate([[0, 8, 16], [24, 32, 0]]):
+            for step, start in enumerate(turns):
+                trainer._step(trainer.batching.batch(epoch, step))
+                look(trainer)
+                trainer.progress.step += 1
+                assert starts[-1] == start
+                assert changed[-1] <= set(range(start, start + 8)) & reached
+            trainer.progress.step = 0
+            trainer.progress.epoch += 1
+            encoder.coder.after_epoch(epoch, encoder.composer)
+        assert sum(map(bool, changed)) >= 4
+
+    def test_a_turn_of_several_steps_ends_with_the_last(self, trainer: Trainer) -> None:
+        """All nodes at once: their codes stay until the epoch is through."""
+        encoder = trainer.model.encoder
+        assert isinstance(encoder, KDEmbedding)
+        assert isinstance(encoder.coder, RefinedCoder)
+        window = GradientWindow(40, 8, steps=3)
+        trainer.refinement.window, encoder.coder.collect = window, window.add
+        first, seen = encoder.codes(), set()
+        for step in range(3):
+            assert torch.equal(encoder.codes(), first)
+            batch = trainer.batching.batch(0, step)
+            seen |= set(batch.n_id.tolist())  # type: ignore[union-attr]
+            trainer._step(batch)
+            trainer.progress.step += 1
+        moved = (encoder.codes() != first).any(1).nonzero().flatten().tolist()
+        assert moved
+        assert set(moved) <= seen
+        summed = window.sums.any(1).nonzero().flatten().tolist()
+        assert set(moved) <= set(summed) <= seen
+
+    def test_parts_of_processes_are_together_the_whole(
+        self, make_config: MakeConfig
+    ) -> None:
+        found = []
+        gradient = torch.randn(40, 8)
+        for rank, size in ((0, 1), (0, 3), (1, 3), (2, 3)):
+            torch.manual_seed(0)
+            coder = RefinedCoder("random", every=1, start=0, share=0.5, step=2.0)
+            model = make_model(make_config, coder)
+            refinement = Refinement(model, 1, _Apart(rank, size))
+            refinement.before_step(0, 0.5)
+            assert coder.collect is not None
+            coder.collect(torch.arange(40), gradient)
+            torch.manual_seed(1)
+            before = coder.packed.clone()
+            refinement.after_step(0)
+            found.append((before, coder.packed.clone()))
+        (before, whole), *parts = found
+        assert not torch.equal(before, whole)
+        for rank, (start, packed) in enumerate(parts):
+            assert torch.equal(start, before)
+            own = _Apart(rank, 3).part(40)
+            assert torch.equal(packed[own], whole[own])
+            rest = torch.ones(40, dtype=torch.bool)
+            rest[own] = False
+            assert torch.equal(packed[rest], before[rest])
+
+
+class _Apart(Ranks):
+    """A process that keeps its part to itself, of sums that all have."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        super().__init__()
+        self.rank, self.size = rank, size
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        return values
+
+    def fill(self, rows: torch.Tensor) -> torch.Tensor:
+        return rows
