@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from benchmarks.kill.compare import differences, without_measurements
+from kdgraph.training.checkpoint import load_checkpoint
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_run import SeedRun
 
@@ -84,6 +86,64 @@ def test_interrupted_run_goes_on_bit_for_bit(
         without_measurements(strict_json(tmp_path / f"{n}.json")) for n in (1, 2)
     ]
     assert results[0] == results[1]
+
+
+MINI = {
+    "gumbel": ("--coder", "gumbel"),
+    "full": ("--method", "full", "--model", "sage"),
+    # Epochs 3, 5 and 7 re-assign codes.
+    "refined": ("--coder", "refined", "--composer", "sum", "--refine-every", 10),
+    "two stages": ("--coder", "fixed", "--guidance", "diffusion"),
+    "clusters": (
+        *("--coder", "fixed", "--codes", "tree:4x2", "--batching", "cluster"),
+        *("--batch-size", 15),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MINI)
+def test_run_in_mini_batches_goes_on_bit_for_bit(
+    kdgraph: Kdgraph,
+    npz: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    """Interrupted at every fifth moment between steps, of which an epoch has three."""
+    arguments = ["train", "--dataset", npz, "--epochs", 6, "--dim", 8, "--quiet"]
+    arguments += ["--hidden-dim", 8, *MINI[name]]
+    if name != "clusters":
+        arguments += ["--batch-size", 5, "--fanout", "3,2"]
+        arguments += ["--num-codebooks", 4, "--codebook-size", 3]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert kdgraph(*arguments, "--save", whole).status == 0
+
+    pause, moments = SeedRun._pause, itertools.count(1)
+
+    def impatient(self: SeedRun, trainer: Any, stage: str, tell: Any) -> None:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        due = next(moments) % 5 == 0
+        pause(self, trainer, stage, interrupt if due else tell)
+
+    monkeypatch.setattr(SeedRun, "_pause", impatient)
+    places = []
+    while (done := kdgraph(*arguments, "--save", broken)).status == 130:
+        assert "the same command goes on from here" in done.err
+        (path,) = broken.glob("*.checkpoint.pt")
+        state = load_checkpoint(path)
+        assert state is not None
+        progress = state["trainer"]["progress"]
+        places.append((progress["epoch"], progress["step"]))
+        torch.manual_seed(99)
+    assert done.status == 0, done.err
+    # At the end of an epoch and in the middle.
+    assert len(places) == (7 if name == "two stages" else 3)
+    assert {step > 0 for _, step in places} == {True, False}
+    if name == "refined":
+        assert (3, 1) in places
+    assert not differences(whole, broken)
 
 
 @pytest.mark.parametrize("moment", ["artifact", "result", "removal"])

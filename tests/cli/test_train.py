@@ -20,7 +20,7 @@ KEYS = {
     *("num_codebooks", "codebook_size", "metric", "test_score", "valid_score"),
     *("inference_bytes", "full_bytes", "compression_ratio", "training_bytes"),
     *("full_training_bytes", "peak_rss_bytes", "seconds_per_epoch", "versions", "git"),
-    *("auto", "coding_seconds", "label_head"),
+    *("auto", "coding_seconds", "label_head", "processes", "bytes_per_step"),
 }
 
 Train = Callable[..., dict[str, Any]]
@@ -36,6 +36,7 @@ def test_json_has_the_promised_keys_and_arithmetic(train: Train) -> None:
     assert result["dataset"] == "rings"
     assert result["method"] == "kd"
     assert result["metric"] == "accuracy"
+    assert (result["processes"], result["bytes_per_step"]) == (1, 0)
     assert (result["num_nodes"], result["embedding_dim"]) == (40, 8)
     assert (result["num_codebooks"], result["codebook_size"]) == (4, 3)
     # 40 x 4 positions of 2 bits, and 4 x 3 codewords of 2 floats
@@ -187,6 +188,9 @@ def test_strange_graphs(
         assert result["compare"]["labelprop"]["test_score"]["mean"] == 0.0
 
 
+TREE = ("--coder", "fixed", "--codes", "tree:4x2")
+"""Sizes of codes that are read off the graph are theirs."""
+
 BAD: list[tuple[tuple[str, ...], str]] = [
     (("--dim", "9", "--coder", "softmax"), "not a multiple of num_codebooks=4"),
     (("--dim", "0"), "dim is at least 1"),
@@ -214,6 +218,20 @@ BAD: list[tuple[tuple[str, ...], str]] = [
     (("--dropout", "1"), "dropout lies in [0, 1)"),
     (("--input-dropout", "nan"), "input_dropout lies in [0, 1)"),
     (("--code-dropout", "-0.1"), "code_dropout lies in [0, 1)"),
+    (("--batch-size", "0"), "batch_size is at least 1"),
+    (("--batch-size", "13"), "at most the number of training nodes, 12, got 13"),
+    (("--batch-size", "many"), "--batch-size"),
+    (("--fanout", "0,5"), "at least 1 neighbour for each layer, or -1 for all, got 0"),
+    (("--fanout", "5,few"), "expected numbers or 'all' separated by commas"),
+    (("--fanout", ","), "expected numbers or 'all' separated by commas"),
+    (("--fanout", "5,5", "--num-layers", "3"), "each of 3 layers, got 5,5"),
+    (("--batching", "full", "--batch-size", "4"), "batch_size is for mini-batches"),
+    (("--batching", "full", "--fanout", "4,4"), "fanout is for mini-batches"),
+    (("--batching", "cluster", "--fanout", "4,4"), "fanout is for batching 'neighbor'"),
+    (("--batching", "cluster", "--coder", "softmax"), "coder 'softmax' without such"),
+    (("--batching", "cluster", "--method", "full"), "method 'full' without such codes"),
+    (("--batching", "some"), "invalid choice"),
+    (("--precision", "float16"), "invalid choice"),
     (("--seeds", "0"), "--seeds is at least 1"),
     (("--epochs", "0"), "epochs is at least 1"),
     (("--epochs", "1.5"), "--epochs"),
@@ -256,6 +274,65 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     assert done.status == 2
     assert part in done.sentence
     assert set(tmp_path.iterdir()) == before
+
+
+MINI = {
+    "neighbours": ("--batch-size", 5, "--fanout", "3,all"),
+    "a fan-out alone": ("--fanout", "2,2,2"),
+    "a batch size alone": ("--batch-size", 12),
+    "sage": ("--batch-size", 5, "--model", "sage", "--precision", "bfloat16"),
+    "gin": ("--batch-size", 5, "--model", "gin", "--coder", "vq"),
+    "gat": ("--batch-size", 5, "--model", "gat", "--precision", "bfloat16"),
+    "taught": ("--batch-size", 5, "--guidance", "labelprop", "--coder", "fixed"),
+    "twice": ("--batch-size", 5, "--guidance", "diffusion", "--coder", "fixed"),
+    "pretrained": ("--batch-size", 5, "--guidance", "pretrained"),
+    "rivals": ("--batch-size", 5, "--compare", "full", "lowrank", "labelprop"),
+}
+
+
+@pytest.mark.parametrize("name", MINI)
+def test_mini_batches(train: Train, name: str) -> None:
+    options = MINI[name]
+    config = train(*options)["config"]
+    assert config["batching"] == "neighbor"
+    size = 12 if "--batch-size" not in options else options[1]
+    assert config["batch_size"] == size
+    wanted = {"neighbours": [3, -1], "a fan-out alone": [2, 2, 2]}.get(name, [15, 10])
+    assert config["fanout"] == wanted
+    assert config["num_layers"] == len(wanted)
+
+
+@pytest.mark.parametrize("options", [(), ("--batch-size", 10), ("--model", "gat")])
+def test_unions_of_clusters(
+    kdgraph: Kdgraph,
+    save_graph: Callable[..., Path],
+    tmp_path: Path,
+    strict_json: Any,
+    options: tuple[Any, ...],
+) -> None:
+    """Also where most unions have no training node."""
+    order = np.random.default_rng(0).permutation(40)
+    path = save_graph(tmp_path / "few.npz", train_idx=order[:2])
+    arguments = ["--dataset", path, "--epochs", 4, "--dim", 8, "--hidden-dim", 8]
+    arguments += ["--batching", "cluster", *TREE, *options]
+    out = tmp_path / "result.json"
+    done = kdgraph("train", *arguments, "--json", out, "--save", tmp_path / "run")
+    assert done.status == 0, done.err
+    assert "mini-batches of clusters of about" in done.out
+    result = strict_json(out)
+    assert result["config"]["batching"] == "cluster"
+    assert result["config"]["batch_size"] == (10 if "--batch-size" in options else 40)
+
+
+def test_a_rival_without_clusters_is_refused_before_anything_is_trained(
+    kdgraph: Kdgraph, npz: Path, tmp_path: Path
+) -> None:
+    arguments = ["--dataset", npz, "--epochs", 2, "--dim", 8, *TREE]
+    arguments += ["--batching", "cluster", "--compare", "full"]
+    done = kdgraph("train", *arguments, "--save", tmp_path / "run")
+    assert done.status == 2
+    assert "got method 'full' without such codes" in done.sentence
+    assert not (tmp_path / "run").exists()
 
 
 def test_malformed_files(kdgraph: Kdgraph, tmp_path: Path, npz: Path) -> None:

@@ -27,12 +27,12 @@ from kdgraph.training import Runner, TrainConfig, resolve_config
 from kdgraph.training.full_batch_bytes import full_batch_bytes
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
 
-small, graph = (sbm(num_nodes=n, mean_degree=8, seed=0) for n in (200, 10_000))
+small, graph = (sbm(num_nodes=n, mean_degree=8, seed=0) for n in (200, 7_000))
 common = {"num_codebooks": 16, "codebook_size": 4, "coder": "fixed", "epochs": 1}
+Runner(small, TrainConfig(**common)).run(1)
 found = []
 for changes in json.loads(sys.argv[1]):
     config = TrainConfig(**(common | changes))
-    Runner(small, config).run(1)
     gc.collect()
     if not reset_peak_rss():
         break
