@@ -50,6 +50,8 @@ def exchange(results: Sequence[MethodResult]) -> str:
     lines = []
     for result in results:
         one = result.seeds[0]
+        if one.processes == 1:
+            continue  # nothing was trained
         lines.append(
             f"{label(result.config)}: {one.processes} processes, each gave the others "
             f"{human_bytes(round(one.bytes_per_step))} in a step"

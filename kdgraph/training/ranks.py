@@ -160,8 +160,17 @@ class Ranks:
             return make()
         made, threads = None, torch.get_num_threads()
         if self.first:
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
-            made = make()
-            torch.set_num_threads(threads)
+            torch.set_num_threads(_cores())
+            try:
+                made = make()
+            finally:
+                torch.set_num_threads(threads)
         told: T = self.told(made)
         return told
+
+
+def _cores() -> int:
+    """How many this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
