@@ -263,9 +263,12 @@ def _one_by_one(config: TrainConfig) -> bool:
 
 def _finer(base: TrainConfig, free: TrainConfig, graph: Graph) -> list[Choice]:
     """For labels that structure does not tell: more digits, and codes that learn."""
-    learned = resolve_config(free.replace(coder="softmax"), graph)
-    stored = build_encoder(learned, graph.num_nodes).inference_bytes()
-    finer = [Choice(learned, stored)]
+    finer = []
+    # Codes that are learned tell no clusters beforehand.
+    if free.batching != "cluster":
+        learned = resolve_config(free.replace(coder="softmax"), graph)
+        stored = build_encoder(learned, graph.num_nodes).inference_bytes()
+        finer.append(Choice(learned, stored))
     if not _one_by_one(base):
         finer.append(_choice(base, graph, "spectral:16x256", _widths(base, graph)[0]))
     table = 4 * graph.num_nodes * base.dim

@@ -176,12 +176,14 @@ class Runner:
         return MethodResult(self.graph, self.config, tuple(results), self.pick)
 
     def _job(self, hooks: Hooks, run_dir: RunDir | None) -> Job:
-        if self._adjacency is None and self.config.batching == "full":
+        full = self.config.batching == "full"
+        if self._adjacency is None and full:
             self._adjacency = message_graph(self.config.model, self.graph, self.device)
         return Job(
             graph=self.graph,
             config=self.config,
-            adjacency=self._adjacency,
+            # What auto tries may fit the machine whole, or may not.
+            adjacency=self._adjacency if full else None,
             device=self.device,
             run_dir=run_dir,
             checkpoint_seconds=self.checkpoint_seconds,

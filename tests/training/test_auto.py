@@ -25,6 +25,7 @@ from kdgraph.training.auto import (
 )
 from kdgraph.training.methods import build_encoder, code_recipe
 from kdgraph.training.seed_result import SeedResult
+from kdgraph.training.seed_run import Job
 
 MakeGraph = Callable[..., Graph]
 
@@ -84,6 +85,33 @@ def test_many_labels_refine_codes_and_learn_them_among_others(many: Graph) -> No
     # Within a budget there is no place for what is finer.
     fitting, _ = auto_choices(auto(compression=50), many)
     assert {choice.config.coder for choice in fitting} == {"refined"}
+
+
+def test_clusters_leave_out_codes_that_tell_none(many: Graph) -> None:
+    choices, _ = auto_choices(auto(batching="cluster"), many)
+    assert {choice.config.batching for choice in choices} == {"cluster"}
+    assert all(code_recipe(choice.config) is not None for choice in choices)
+
+
+def test_each_choice_is_trained_in_its_own_batching(
+    many: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Codes that are learned take more memory, so that only they need mini-batches.
+    monkeypatch.setattr(
+        "kdgraph.training.choose_batching.fits_at_once",
+        lambda config, _: config.coder != "softmax",
+    )
+    seen = {}
+
+    class Seen(Runner):
+        def _job(self, *arguments: Any) -> Job:
+            job = super()._job(*arguments)
+            seen[job.config.coder] = job.config.batching, job.adjacency is not None
+            return job
+
+    Seen(many, auto(epochs=1, hidden_dim=8)).run(seeds=1)
+    assert seen["refined"] == ("full", True)
+    assert seen["softmax"] == ("neighbor", False)
 
 
 def test_codes_without_digits_have_nothing_to_refine(many: Graph) -> None:
