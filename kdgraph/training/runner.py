@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from kdgraph.data import Graph
+from kdgraph.training import auto
 from kdgraph.training.auto import Pick, auto_choices, pick
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
@@ -138,7 +139,7 @@ class Runner:
                 self.given,
                 self.graph,
                 partial(self._try, hooks),
-                partial(self._read, hooks),
+                partial(self._read, hooks, run_dir),
             )
             if run_dir is not None:
                 run_dir.keep_pick(found)
@@ -151,9 +152,11 @@ class Runner:
         self.config = config
         return SeedRun(self._job(hooks, None), seed).run().valid_score
 
-    def _read(self, hooks: Hooks, config: TrainConfig) -> None:
+    def _read(self, hooks: Hooks, run_dir: RunDir | None, config: TrainConfig) -> None:
+        """Read codes; of a graph where that takes long, the folder keeps them."""
         self.config = config
-        read_codes(self._job(hooks, None), 0)
+        large = self.graph.num_edges > auto.TRY_BELOW
+        read_codes(self._job(hooks, run_dir if large else None), 0)
 
     def _run(self, seeds: int, hooks: Hooks, run_dir: RunDir | None) -> MethodResult:
         if self._automatic:

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from kdgraph.artifact import read_artifact
 from kdgraph.codes import CodeRecipe, Order
 from kdgraph.data import Graph, sbm
-from kdgraph.training import Runner, TrainConfig
+from kdgraph.training import Runner, TrainConfig, auto
 from kdgraph.training.code_file import CodeFile, drop_codes
 from kdgraph.training.loop import Trainer
 
@@ -184,3 +184,29 @@ def test_damage_is_no_reason_to_remove_codes(tmp_path: Path) -> None:
         artifact.write_bytes(content)
         drop_codes(codes, artifact)
         assert codes.exists()
+
+
+def test_codes_of_a_large_graph_are_kept_before_auto_has_picked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "TRY_BELOW", 0)
+    config = TrainConfig(coder="auto", dim=8, epochs=2)
+    built: list[str] = []
+    build = CodeRecipe.build
+
+    def watched(self: CodeRecipe, *args: Any, **options: Any) -> Order:
+        built.append(str(self))
+        return build(self, *args, **options)
+
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CodeRecipe, "build", watched)
+    with pytest.raises(KeyboardInterrupt):
+        Runner(GRAPH, config, save=tmp_path / "run").run(1, on_pick=stop)
+    first = list(built)
+    assert first
+    assert (tmp_path / "run" / "seed-0.codes.safetensors").exists()
+    Runner(GRAPH, config, save=tmp_path / "run").run(1)
+    # At most what the folder held last was other codes than those that were picked.
+    assert built[len(first) :] in ([], first[:1])
