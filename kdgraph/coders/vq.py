@@ -85,16 +85,15 @@ class VQCoder(Coder):
 
     def penalty(self, selection: Selection, codebooks: Codebooks) -> Tensor:
         """Centroid and commitment terms of the rows that were selected."""
-        if (
-            not isinstance(selection, QuantizedSelection)
-            or selection.codes.size(0) == 0
-        ):
+        if not isinstance(selection, QuantizedSelection):
             return super().penalty(selection, codebooks)
         chosen = Selection(selection.codes)
         nearest = chosen.sum(codebooks) if self.additive else chosen.gather(codebooks)
         query = selection.query
-        centroid = (query.detach() - nearest).square().sum() / query.size(0)
-        commitment = (query - nearest.detach()).square().sum() / query.size(0)
+        # Of no rows it is 0, and has gradients of 0.
+        rows = max(1, query.size(0))
+        centroid = (query.detach() - nearest).square().sum() / rows
+        commitment = (query - nearest.detach()).square().sum() / rows
         return self.centroid_weight * centroid + self.commitment_weight * commitment
 
     @torch.no_grad()
