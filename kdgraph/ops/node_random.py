@@ -10,7 +10,7 @@ _FACTORS = 0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64)
 _SHIFTS = 30, 27, 31
 
 
-def node_bytes(n_id: Tensor, width: int, seed: int) -> Tensor:
+def node_bytes(n_id: Tensor, width: int, seed: int | Tensor) -> Tensor:
     """Uniform random bytes for each of some nodes, the same whoever else is among them.
 
     By the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), applied to the
@@ -20,7 +20,7 @@ def node_bytes(n_id: Tensor, width: int, seed: int) -> Tensor:
     Args:
         n_id: Ids ``[B]``.
         width: How many bytes for each.
-        seed: Of all of them.
+        seed: Of all of them, a number or an ``int64`` scalar.
 
     Returns:
         ``uint8`` ``[B, width]``.
@@ -33,7 +33,8 @@ def node_bytes(n_id: Tensor, width: int, seed: int) -> Tensor:
     if not n_id.numel():
         # Its strides would be none that bytes can be viewed with.
         return torch.empty(0, width, dtype=torch.uint8, device=n_id.device)
-    key = _mix(n_id.long().add(1).mul_(_GOLDEN).add_(_signed(seed)))
+    start = seed if isinstance(seed, Tensor) else _signed(seed)
+    key = _mix(n_id.long().add(1).mul_(_GOLDEN).add_(start))
     words = -(-width // _BYTES)
     place = torch.arange(1, words + 1, device=n_id.device).mul_(_STEP)
     return _mix(key.unsqueeze(1) + place).view(torch.uint8)[:, :width]

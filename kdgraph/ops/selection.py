@@ -99,10 +99,10 @@ class Selection:
             n_id: The nodes ``[B]``: what is dropped then follows from one number of
                 torch's generator and from the node. (default: ``None``)
         """
-        if n_id is None or torch.compiler.is_compiling():
+        if n_id is None:
             drawn = torch.rand_like(self.codes, dtype=torch.float32)
         else:
-            seed = int(torch.randint(1 << 62, ()))
+            seed = torch.randint(1 << 62, ()).to(n_id.device)
             words = node_bytes(n_id, 4 * self.codes.size(1), seed).contiguous()
             drawn = words.view(torch.int32).double().div_(1 << 32).add_(0.5)
         keep = drawn >= probability
