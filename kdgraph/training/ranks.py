@@ -35,11 +35,10 @@ class Ranks:
         """Whether this is the process that speaks and writes for all."""
         return self.rank == 0
 
-    def part(self, count: int) -> slice:
-        """Which of ``count`` things in a row are this process's."""
-        return slice(
-            self.rank * count // self.size, (self.rank + 1) * count // self.size
-        )
+    def part(self, count: int, rank: int | None = None) -> slice:
+        """Which of ``count`` things in a row are a process's, by default this one's."""
+        rank = self.rank if rank is None else rank
+        return slice(rank * count // self.size, (rank + 1) * count // self.size)
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over processes, in the place of ``values``."""
@@ -65,10 +64,8 @@ class Ranks:
         if self.size > 1:
             count = rows.size(0)
             for rank in range(self.size):
-                begin, end = rank * count // self.size, (rank + 1) * count // self.size
-                distributed.broadcast(rows[begin:end], rank)
-            own = self.part(count)
-            self.sent += rows[own].numel() * rows.element_size()
+                distributed.broadcast(rows[self.part(count, rank)], rank)
+            self.sent += rows[self.part(count)].numel() * rows.element_size()
         return rows
 
     def parallel(
