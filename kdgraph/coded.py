@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.code_stats import CodeStats, code_stats
 from kdgraph.coded_features import CodedFeatures
@@ -126,6 +127,15 @@ class CodedEncoder(Encoder):
         """Usage, perplexity, unique codes and dead codewords over all nodes."""
         return code_stats(self.code_table())
 
+    @override
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """Packed codes, the boundaries of a prefix, and what the composer stores."""
+        stored = {"codes": self.code_table().packed, **self.composer.stored_tensors()}
+        if self.prefix is not None:
+            stored["boundaries"] = self.prefix.boundaries
+        return stored
+
+    @override
     def inference_bytes(self) -> int:
         r"""Exact bytes as stored: packed codes, codebooks and composer.
 

@@ -93,6 +93,11 @@ class KDEmbedding(CodedEncoder):
         self.composer.reset_parameters()
         self.coder.reset_parameters()
 
+    @override
+    def after_epoch(self, epoch: int) -> None:
+        """Let the coder count the epoch."""
+        self.coder.after_epoch(epoch, self.composer)
+
     def export(self, order: Tensor | np.ndarray | None = None) -> PackedEmbedding:
         """Freeze to packed codes and a copy of the composer: the same vectors.
 

@@ -58,9 +58,23 @@ class Encoder(nn.Module, ABC):
     def reset_parameters(self) -> None:
         """Draw everything learned anew, from torch's global generator."""
 
-    @abstractmethod
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """What is kept after training, by name: the state, where nothing else is said.
+
+        An encoder whose state holds more than inference needs says so here.
+        """
+        return dict(self.state_dict())
+
     def inference_bytes(self) -> int:
         """Exact bytes kept after training, as stored in an artifact."""
+        stored = self.stored_tensors().values()
+        return sum(tensor.numel() * tensor.element_size() for tensor in stored)
+
+    def after_epoch(self, epoch: int) -> None:
+        """Told by the training loop that an epoch is over, counted from 0.
+
+        Encoders that change outside of the optimizer do it here; most do not.
+        """
 
     @abstractmethod
     def _encode(self, n_id: Tensor | None) -> Encoding:

@@ -172,6 +172,12 @@ class PackedEmbedding(CodedEncoder):
         return CodeTable(self.packed, self.codebook_sizes, self.prefix)
 
     @override
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """Those of codes and composer, and rows if there are any."""
+        rows = {} if self.rows is None else {"rows": self.rows}
+        return super().stored_tensors() | rows
+
+    @override
     def inference_bytes(self) -> int:
         """Exact bytes as stored: packed codes, composer, and rows if there are any."""
         rows = 0 if self.rows is None else self.rows.numel() * self.rows.element_size()

@@ -328,15 +328,27 @@ def test_nothing_waits_for_the_device(encoder, monkeypatch):
 
 
 def test_inference_bytes_are_those_of_the_stored_tensors(encoder):
-    if isinstance(encoder, CodedEncoder):
-        stored = [encoder.code_table().packed]
-        if encoder.prefix is not None:
-            stored.append(encoder.prefix.boundaries)
-        stored += encoder.composer.stored_tensors().values()
-    else:
-        stored = list(encoder.parameters())
+    stored = encoder.stored_tensors().values()
     total = sum(tensor.numel() * tensor.element_size() for tensor in stored)
     assert encoder.inference_bytes() == total
+
+
+def test_stored_tensors_are_enough(encoder, encoder_case, scramble):
+    scramble(encoder)
+    stored = encoder.eval().stored_tensors()
+    if isinstance(encoder, CodedEncoder):
+        other = encoder.export()
+        assert torch.equal(stored["codes"], other.packed)
+        composer = copy.deepcopy(encoder.composer)
+        scramble(composer)
+        names = composer.stored_tensors().keys()
+        composer.load_stored({name: stored[name] for name in names})
+        other.composer = composer
+    else:
+        other = encoder_case.make().eval()
+        scramble(other)
+        other.load_state_dict(stored, strict=False)
+    assert torch.equal(other(), encoder())
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "momentum", "adagrad", "rmsprop"])

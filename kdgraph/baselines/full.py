@@ -42,10 +42,6 @@ class FullEmbedding(Encoder):
         """Draw the table anew."""
         nn.init.xavier_uniform_(self.weight)
 
-    def inference_bytes(self) -> int:
-        """Exact bytes of the table, 4 N C in float32."""
-        return self.weight.numel() * self.weight.element_size()
-
     def _encode(self, n_id: Tensor | None) -> Encoding:
         rows: Tensor = self.weight
         if n_id is not None:

@@ -1,9 +1,12 @@
 """LowRankEmbedding: a table of rank r."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdgraph.baselines.budget import largest_size
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
 
@@ -49,12 +52,13 @@ class LowRankEmbedding(Encoder):
             )
         per_rank = 4 * (self.num_nodes + self.embedding_dim)
         if max_bytes is not None:
-            rank = min(max_bytes // per_rank, self.num_nodes, self.embedding_dim)
-            if rank < 1:
-                raise ValueError(
-                    f"LowRankEmbedding got max_bytes={max_bytes}, but rank 1 takes "
-                    f"4 (N + C) = {per_rank} bytes"
-                )
+            rank = largest_size(
+                lambda rank: rank * per_rank,
+                max_bytes,
+                owner="LowRankEmbedding",
+                what="rank",
+                most=min(self.num_nodes, self.embedding_dim),
+            )
         self.rank = positive_int(rank or 0, "rank", "LowRankEmbedding")
         if self.rank > min(self.num_nodes, self.embedding_dim):
             raise ValueError(
@@ -65,14 +69,21 @@ class LowRankEmbedding(Encoder):
         self.columns = nn.Parameter(torch.empty(self.rank, self.embedding_dim))
         self.reset_parameters()
 
+    @classmethod
+    def within(
+        cls, max_bytes: int, num_nodes: int, embedding_dim: int, *, sparse: bool = False
+    ) -> Self:
+        """The one of largest rank that takes at most ``max_bytes``.
+
+        Raises:
+            ValueError: Not even rank 1 does.
+        """
+        return cls(num_nodes, embedding_dim, max_bytes=max_bytes, sparse=sparse)
+
     def reset_parameters(self) -> None:
         """Draw both factors anew; their product starts with Glorot's variance."""
         nn.init.xavier_uniform_(self.rows)
         nn.init.normal_(self.columns, std=self.rank**-0.5)
-
-    def inference_bytes(self) -> int:
-        """Exact bytes of both factors."""
-        return sum(p.numel() * p.element_size() for p in (self.rows, self.columns))
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
         rows: Tensor = self.rows

@@ -195,9 +195,7 @@ class Trainer:
             if after_step is not None and now.step < self.batching.steps:
                 after_step(self)
         self.batching.end_epoch(now.epoch)
-        encoder = self.model.encoder
-        if isinstance(encoder, KDEmbedding):
-            encoder.coder.after_epoch(now.epoch, encoder.composer)
+        self.model.encoder.after_epoch(now.epoch)
 
     def _step(self, batch: Batch) -> float:
         """Learn from a batch; returns its loss."""
