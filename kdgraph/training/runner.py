@@ -14,22 +14,18 @@ from kdgraph.training import auto
 from kdgraph.training.auto import Pick, auto_choices, pick
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
+from kdgraph.training.job import Job, OnCoding, OnEpoch
 from kdgraph.training.methods import check_sizes
 from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
 from kdgraph.training.ranks import Ranks
+from kdgraph.training.read_before import ReadBefore
+from kdgraph.training.read_codes import read_codes
 from kdgraph.training.recipes import resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_result import SeedResult
-from kdgraph.training.seed_run import (
-    Job,
-    OnCoding,
-    OnEpoch,
-    ReadBefore,
-    SeedRun,
-    read_codes,
-)
+from kdgraph.training.seed_run import SeedRun
 
 
 class Hooks(NamedTuple):

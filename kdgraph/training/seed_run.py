@@ -1,9 +1,5 @@
 """SeedRun: one seed of one method, from wherever its folder stands to its result."""
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,20 +7,19 @@ import torch
 from torch import Tensor
 
 from kdgraph.atomic import replacing
-from kdgraph.codes import CodeTable, Order, clusters_of
-from kdgraph.codes.spectral import shared_vectors
-from kdgraph.data import Graph
+from kdgraph.codes import CodeTable, clusters_of
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
-from kdgraph.training.auto import TRIED_SEEDS
 from kdgraph.training.batching import Batching
+from kdgraph.training.checkpoint_clock import CheckpointClock
 from kdgraph.training.choose_batching import fits_at_once
 from kdgraph.training.class_scores import diffused_scores, propagated_scores
 from kdgraph.training.classifier import NodeClassifier, message_graph
 from kdgraph.training.cluster_batches import ClusterBatches
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.full_batch import FullBatch
+from kdgraph.training.job import Job, OnEpoch
 from kdgraph.training.label_head import spread_head
 from kdgraph.training.loop import Trainer
 from kdgraph.training.methods import (
@@ -38,73 +33,11 @@ from kdgraph.training.methods import (
 from kdgraph.training.model_file import save_classifier
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.peak_memory import peak_rss_bytes
-from kdgraph.training.ranks import Ranks
-from kdgraph.training.run_dir import RunDir, artifact_path, order_path
+from kdgraph.training.read_codes import read_codes
+from kdgraph.training.run_dir import artifact_path, order_path
 from kdgraph.training.seed_result import SeedResult
 
 TEACHER, STUDENT = "teacher", "student"
-
-OnEpoch = Callable[[int, str, Trainer], None]
-"""Called with the seed, the stage (``"teacher"`` or ``"student"``) and its trainer."""
-
-OnCoding = Callable[[int, float, str], None]
-"""Called with the seed, the fraction done and the stage of reading codes."""
-
-
-@dataclass
-class ReadBefore:
-    """What was read off a graph and is wanted again.
-
-    Args:
-        codes: By recipe and seed; those of trials, and then of the last seed.
-        vectors: Node vectors that seeds share, where they take long.
-        looked: Whether it is known that there are such.
-        vector_seconds: What they took.
-        seconds: What the codes took, shared vectors included.
-    """
-
-    codes: dict[tuple[str, int], Order] = field(default_factory=dict)
-    vectors: Tensor | None = None
-    looked: bool = False
-    vector_seconds: float = 0.0
-    seconds: dict[tuple[str, int], float] = field(default_factory=dict)
-
-    def keep(self, recipe: str, seed: int, order: Order, seconds: float) -> None:
-        """Have the codes of a seed, and only those of trials beside them."""
-        if seed >= TRIED_SEEDS:
-            self.codes.clear()
-        self.codes[recipe, seed], self.seconds[recipe, seed] = order, seconds
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all seeds of a run share.
-
-    Args:
-        graph: Where to train.
-        config: The resolved configuration.
-        adjacency: The graph as the network takes it whole; ``None`` for mini-batches.
-        device: Where to run.
-        run_dir: Where checkpoints and models go, or ``None``.
-        checkpoint_seconds: Least time between checkpoints; 0 for every epoch.
-        on_epoch: Told of every epoch.
-        on_coding: Told how far codes are read off the graph.
-        on_step: Told of every step but the last of an epoch.
-        ranks: The processes that train together.
-        read: What was read off it so far.
-    """
-
-    graph: Graph
-    config: TrainConfig
-    adjacency: Tensor | None
-    device: torch.device
-    run_dir: RunDir | None = None
-    checkpoint_seconds: float = 15.0
-    on_epoch: OnEpoch | None = None
-    on_coding: OnCoding | None = None
-    on_step: OnEpoch | None = None
-    ranks: Ranks = field(default_factory=Ranks)
-    read: ReadBefore = field(default_factory=ReadBefore)
 
 
 class SeedRun:
@@ -339,71 +272,3 @@ class SeedRun:
             processes=self.job.ranks.size,
             bytes_per_step=progress.sent / max(1, progress.steps),
         )
-
-
-def read_codes(job: Job, seed: int) -> Order | None:
-    """The codes of a seed, if the configuration reads them off the graph.
-
-    Raises:
-        ValueError: A graph that does not have such codes.
-    """
-    recipe, read = code_recipe(job.config), job.read
-    if recipe is None:
-        return None
-    key = str(recipe), seed
-    file = None if job.run_dir is None else job.run_dir.code_file(*key)
-    kept = None
-    if key not in read.codes:
-        kept = job.ranks.told(None if file is None else file.load())
-    if kept is not None:
-        read.keep(*key, *kept)
-    if key not in read.codes:
-        begun = time.perf_counter()
-        progress = None
-        if job.on_coding is not None:
-            progress = partial(job.on_coding, seed)
-        if "spectral" in str(recipe) and not read.looked:
-            read.looked = True
-            read.vectors = job.ranks.once(
-                lambda: shared_vectors(job.graph.adj, job.config.memory)
-            )
-            read.vector_seconds = time.perf_counter() - begun
-            begun += read.vector_seconds
-        order = job.ranks.once(
-            lambda: recipe.build(
-                job.graph.adj,
-                seed=seed,
-                memory=job.config.memory,
-                vectors=read.vectors,
-                progress=progress,
-            )
-        )
-        shared = read.vector_seconds if "spectral" in str(recipe) else 0.0
-        read.keep(*key, order, time.perf_counter() - begun + shared)
-    if file is not None and kept is None:
-        file.save(read.codes[key], read.seconds[key])
-    return read.codes[key]
-
-
-class CheckpointClock:
-    """Due when the interval has passed, and writing stays below a tenth of the time.
-
-    Args:
-        interval: Least seconds between checkpoints; 0 for always due.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self.interval = interval
-        self.last = time.monotonic()
-
-    def due(self) -> bool:
-        """Whether it is time to write."""
-        return time.monotonic() - self.last >= self.interval
-
-    def time(self, write: Callable[[], None]) -> None:
-        """Write, and wait the longer the longer that took."""
-        begun = time.monotonic()
-        write()
-        self.last = time.monotonic()
-        if self.interval > 0:
-            self.interval = max(self.interval, 9 * (self.last - begun))

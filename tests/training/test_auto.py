@@ -23,9 +23,9 @@ from kdgraph.training.auto import (
     auto_choices,
     pick,
 )
+from kdgraph.training.job import Job
 from kdgraph.training.methods import build_encoder, code_recipe
 from kdgraph.training.seed_result import SeedResult
-from kdgraph.training.seed_run import Job
 
 MakeGraph = Callable[..., Graph]
 

@@ -14,11 +14,11 @@ from kdgraph.baselines import LabelPropagation
 from kdgraph.data import Graph
 from kdgraph.training import Runner, TrainConfig, Trainer, resolve_config
 from kdgraph.training.checkpoint import load_checkpoint, save_checkpoint
+from kdgraph.training.checkpoint_clock import CheckpointClock
 from kdgraph.training.metrics import classification_loss, score
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
 from kdgraph.training.propagation import ALPHAS
 from kdgraph.training.result import summary
-from kdgraph.training.seed_run import CheckpointClock
 
 MakeConfig = Callable[..., TrainConfig]
 

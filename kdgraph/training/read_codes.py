@@ -1,0 +1,53 @@
+"""Codes of a seed, read off the graph once."""
+
+import time
+from functools import partial
+
+from kdgraph.codes import Order
+from kdgraph.codes.spectral import shared_vectors
+from kdgraph.training.job import Job
+from kdgraph.training.methods import code_recipe
+
+
+def read_codes(job: Job, seed: int) -> Order | None:
+    """The codes of a seed, if the configuration reads them off the graph.
+
+    Raises:
+        ValueError: A graph that does not have such codes.
+    """
+    recipe, read = code_recipe(job.config), job.read
+    if recipe is None:
+        return None
+    key = str(recipe), seed
+    file = None if job.run_dir is None else job.run_dir.code_file(*key)
+    kept = None
+    if key not in read.codes:
+        kept = job.ranks.told(None if file is None else file.load())
+    if kept is not None:
+        read.keep(*key, *kept)
+    if key not in read.codes:
+        begun = time.perf_counter()
+        progress = None
+        if job.on_coding is not None:
+            progress = partial(job.on_coding, seed)
+        if "spectral" in str(recipe) and not read.looked:
+            read.looked = True
+            read.vectors = job.ranks.once(
+                lambda: shared_vectors(job.graph.adj, job.config.memory)
+            )
+            read.vector_seconds = time.perf_counter() - begun
+            begun += read.vector_seconds
+        order = job.ranks.once(
+            lambda: recipe.build(
+                job.graph.adj,
+                seed=seed,
+                memory=job.config.memory,
+                vectors=read.vectors,
+                progress=progress,
+            )
+        )
+        shared = read.vector_seconds if "spectral" in str(recipe) else 0.0
+        read.keep(*key, order, time.perf_counter() - begun + shared)
+    if file is not None and kept is None:
+        file.save(read.codes[key], read.seconds[key])
+    return read.codes[key]
