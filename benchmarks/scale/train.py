@@ -24,6 +24,7 @@ from kdgraph.training.methods import build_encoder, build_gnn
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
 from kdgraph.training.ranks import Ranks
+from kdgraph.training.reading import Reading
 
 METHODS = {"codes": "kd", "table": "full", "sharded": "full"}
 
@@ -75,7 +76,7 @@ def build(setting: Setting, folder: Path, kind: str) -> tuple[Trainer, Graph, st
     ranks = Ranks()
     if kind == "sharded":
         parts = ShardedTable(graph.num_nodes, setting.channels, ranks)
-    encoder = parts or build_encoder(config, graph.num_nodes, codes)
+    encoder = parts or build_encoder(config, graph.num_nodes, Reading(codes))
     model = NodeClassifier(encoder, build_gnn(config, graph.num_classes))
     batches = NeighborBatches(
         graph,

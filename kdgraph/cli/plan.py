@@ -9,9 +9,9 @@ from kdgraph.coders import default_query_dim
 from kdgraph.training import TrainConfig, plan
 from kdgraph.training.choose_batching import BATCH_SIZE, FANOUT
 from kdgraph.training.large_plan import DIGITS, measured_costs, plan_large
-from kdgraph.training.methods import DEFAULT_RANK
 from kdgraph.training.plan import graph_bytes
 from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, default_codebooks
+from kdgraph.training.rivals import DEFAULT_RANK
 
 
 def add_parser(commands: Any) -> None:

@@ -17,7 +17,7 @@ from kdgraph.training.config import (
     PRECISION,
     STORAGE,
 )
-from kdgraph.training.methods import DEFAULT_RANK
+from kdgraph.training.rivals import DEFAULT_COMPRESSION, DEFAULT_RANK
 
 DATASETS = (
     "sbm, cora, citeseer, pubmed, ogbn-arxiv, ogbn-products, ogbn-papers100M, "
@@ -98,7 +98,8 @@ def _method(group: Any) -> None:
         "--max-bytes",
         type=int,
         metavar="B",
-        help="of --method lowrank: the largest rank that fits, instead of --rank",
+        help="of rivals: the largest that fits (default: 1/"
+        f"{DEFAULT_COMPRESSION} of the table; --method lowrank: --rank)",
     )
 
 
@@ -158,13 +159,13 @@ def _codes(group: Any) -> None:
         "--bytes-per-node",
         type=float,
         metavar="B",
-        help="of --coder auto: at most so many, codes and codebooks together",
+        help="of --coder auto and rivals: at most so many, codebooks included",
     )
     group.add_argument(
         "--compression",
         type=float,
         metavar="X",
-        help="of --coder auto: at least so many times smaller than the table",
+        help="of --coder auto and rivals: at least so many times smaller than a table",
     )
     group.add_argument(
         "--memory",

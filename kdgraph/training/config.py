@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-METHODS = ("kd", "full", "lowrank", "labelprop")
+from kdgraph.training.rivals import RIVALS
+
+METHODS = ("kd", *RIVALS, "labelprop")
 MODELS = ("gcn", "sage", "gat", "gin")
 GUIDANCE = ("none", "online", "pretrained", "labelprop", "diffusion")
 CODERS = ("auto", "softmax", "gumbel", "vq", "threshold", "fixed", "refined")
@@ -140,7 +142,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not 0.0 < value <= _LARGEST:
                 raise ValueError(f"{name} is above 0, got {value}")
-            if value is not None and self.coder != "auto":
+            if value is not None and self.method == "kd" and self.coder != "auto":
                 raise ValueError(
                     f"{name} is what coder 'auto' fits codes into, got coder "
                     f"{self.coder!r}; leave out one of them"

@@ -3,7 +3,8 @@
 from kdgraph.codes import expand_sizes
 from kdgraph.data import Graph
 from kdgraph.training.config import STRUCTURAL, TrainConfig
-from kdgraph.training.methods import DEFAULT_RANK, GAT_HEADS
+from kdgraph.training.methods import GAT_HEADS
+from kdgraph.training.rivals import DEFAULT_RANK
 
 _FLOAT = 4
 _BLOCKS = 80 << 20
@@ -60,7 +61,8 @@ def _encoder_floats(config: TrainConfig) -> int:
     if config.guidance in ("online", "pretrained"):
         # The teacher's table as it is trained, and the difference from it.
         floats += (4 + 2) * config.dim
-    if config.method == "full":
+    if config.method not in ("kd", "lowrank"):
+        # Most rivals keep less than a table beside what forms their vectors.
         return floats + 4 * config.dim
     if config.method == "lowrank":
         return floats + 4 * (config.rank or DEFAULT_RANK)

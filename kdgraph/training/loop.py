@@ -12,6 +12,7 @@ from torch import Tensor
 from kdgraph.coders import FixedCoder, RefinedCoder
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
+from kdgraph.encoder import Encoder
 from kdgraph.training.batches import Batch
 from kdgraph.training.batching import Batching
 from kdgraph.training.classifier import NodeClassifier
@@ -161,22 +162,31 @@ class Trainer:
         if self.device.type == "cuda" and "cuda_rng" in state:
             torch.cuda.set_rng_state(state["cuda_rng"], self.device)
 
-    @torch.no_grad()
-    def best_scores(self, rows: Tensor | None = None) -> Tensor:
-        """Class scores of the epoch that was best on validation.
+    def best_encoder(self) -> Encoder:
+        """The encoder of the epoch that was best on validation, not to be trained.
 
-        It becomes the state of the network, and of an encoder that is no codes.
-
-        Args:
-            rows: Of these nodes, ``[B, T]``; of all where ``None``. (default: ``None``)
+        That epoch becomes the state of the network, and of an encoder that is no codes.
         """
         encoder = self.model.encoder
         self.model.gnn.load_state_dict(self.best["gnn"])
         if isinstance(encoder, KDEmbedding):
-            encoder = best_embedding(encoder, self.best).to(self.device)
-        else:
-            encoder.load_state_dict(self.best["encoder"])
-        return self.batching.scores(rows, encoder.eval())
+            return best_embedding(encoder, self.best).to(self.device).eval()
+        encoder.load_state_dict(self.best["encoder"])
+        return encoder.eval()
+
+    @torch.no_grad()
+    def best_scores(self, rows: Tensor | None = None) -> Tensor:
+        """Class scores of the epoch that was best on validation.
+
+        Args:
+            rows: Of these nodes, ``[B, T]``; of all where ``None``. (default: ``None``)
+        """
+        return self.batching.scores(rows, self.best_encoder())
+
+    @torch.no_grad()
+    def score_of(self, encoder: Encoder, rows: Tensor) -> float:
+        """What the network, as it stands, scores with an encoder on some nodes."""
+        return score(self.batching.scores(rows, encoder.eval()).cpu(), self.y[rows])
 
     def _epoch(self, after_step: Observer | None) -> None:
         """Take the steps that are left of an epoch."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from kdgraph.baselines import FullEmbedding, LowRankEmbedding
+from kdgraph.baselines import FullEmbedding
 from kdgraph.coders import (
     Coder,
     FixedCoder,
@@ -38,49 +38,40 @@ from kdgraph.guidance import (
 from kdgraph.nn import Dropout
 from kdgraph.training.config import STRUCTURAL, TrainConfig
 from kdgraph.training.networks import NETWORKS
+from kdgraph.training.reading import Reading
+from kdgraph.training.rivals import RIVALS
 
 
 def build_encoder(
-    config: TrainConfig, num_nodes: int, codes: CodeTable | None = None
+    config: TrainConfig, num_nodes: int, reading: Reading | None = None
 ) -> Encoder:
     """The encoder of a resolved configuration.
 
     Args:
         config: A resolved configuration.
         num_nodes: Number of nodes N.
-        codes: What the recipe of structural codes gave on the graph; without them codes
-            of the same sizes stand in.
+        reading: What was read off the graph; without it codes of the same sizes stand
+            in.
 
     Raises:
         ValueError: Sizes that do not fit together, or a method without an encoder.
     """
-    if config.method == "full":
-        return FullEmbedding(num_nodes, config.dim, sparse=config.by_rows)
-    if config.method == "lowrank":
-        if config.rank is None and config.max_bytes is None:
-            rank = min(DEFAULT_RANK, num_nodes, config.dim)
-            return LowRankEmbedding(num_nodes, config.dim, rank, sparse=config.by_rows)
-        return LowRankEmbedding(
-            num_nodes,
-            config.dim,
-            config.rank,
-            max_bytes=config.max_bytes,
-            sparse=config.by_rows,
-        )
+    reading = reading or Reading()
+    if config.method in RIVALS:
+        return RIVALS[config.method].make(config, num_nodes, reading)
     if config.method == "kd":
         return KDEmbedding(
             num_nodes,
             config.dim,
             num_codebooks=config.num_codebooks,
             codebook_size=config.codebook_size,
-            coder=_build_coder(config, num_nodes, codes),
+            coder=_build_coder(config, num_nodes, reading.codes),
             composer=_build_composer(config),
             code_dropout=config.code_dropout or 0.0,
         )
     raise ValueError(f"method {config.method!r} has no encoder")
 
 
-DEFAULT_RANK = 4
 _COMPOSERS: dict[str, type[Composer]] = {
     "sum": SumComposer,
     "concat": ConcatComposer,

@@ -20,7 +20,7 @@ from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.read_before import ReadBefore
-from kdgraph.training.read_codes import read_codes
+from kdgraph.training.read_graph import read_codes
 from kdgraph.training.recipes import resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from kdgraph.atomic import replacing
-from kdgraph.codes import CodeTable, clusters_of
+from kdgraph.codes import clusters_of
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
@@ -26,14 +26,14 @@ from kdgraph.training.methods import (
     build_encoder,
     build_gnn,
     build_guidance,
-    code_recipe,
     teacher_config,
     training_bytes,
 )
 from kdgraph.training.model_file import save_classifier
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.peak_memory import peak_rss_bytes
-from kdgraph.training.read_codes import read_codes
+from kdgraph.training.read_graph import read_graph
+from kdgraph.training.rivals import RIVALS
 from kdgraph.training.run_dir import artifact_path, order_path
 from kdgraph.training.seed_result import SeedResult
 
@@ -52,10 +52,9 @@ class SeedRun:
         self.job = job
         self.seed = seed
         self.graph, self.adjacency = job.graph, job.adjacency
-        self.codes: CodeTable | None = None
-        self.order: Tensor | None = None
-        self.coding_seconds = 0.0
-        self._read_codes()
+        self.reading, self.coding_seconds = read_graph(job, seed)
+        if self.reading.rows is not None:
+            self._reorder(self.reading.rows)
         self.earlier_peak = 0
         self.clock = CheckpointClock(job.checkpoint_seconds)
 
@@ -83,9 +82,9 @@ class SeedRun:
         result = self._result(trainer, encoder, guides, targets)
         if job.run_dir is not None:
             # The result goes last: where it is, everything is.
-            if self.order is not None:
+            if self.reading.rows is not None:
                 with replacing(order_path(job.run_dir.path, self.seed)) as file:
-                    np.save(file, self.order.numpy())
+                    np.save(file, self.reading.rows.numpy())
             if isinstance(encoder, KDEmbedding):
                 path = artifact_path(job.run_dir.path, self.seed)
                 save_classifier(
@@ -99,19 +98,12 @@ class SeedRun:
             job.run_dir.finish(result)
         return result
 
-    def _read_codes(self) -> None:
-        """Read this seed's codes off the graph, where they are read off one."""
+    def _reorder(self, rows: Tensor) -> None:
+        """Take the nodes in the order in which they were read."""
         job = self.job
-        order = read_codes(job, self.seed)
-        if order is None:
-            return
-        self.coding_seconds = job.read.seconds[str(code_recipe(job.config)), self.seed]
-        self.codes = order.codes
-        if order.rows is not None:
-            self.order = order.rows
-            self.graph = job.graph.permuted(order.rows.numpy())
-            if self.adjacency is not None:
-                self.adjacency = message_graph(job.config.model, self.graph, job.device)
+        self.graph = job.graph.permuted(rows.numpy())
+        if self.adjacency is not None:
+            self.adjacency = message_graph(job.config.model, self.graph, job.device)
 
     def _teacher(self, saved: dict[str, Any] | None) -> Encoder:
         """The table that pre-trained guidance pulls toward, trained the same way.
@@ -151,7 +143,7 @@ class SeedRun:
         return ClassTargets.from_scores(found.scores, weight=weight)
 
     def _encoder(self, config: TrainConfig) -> Encoder:
-        return build_encoder(config, self.graph.num_nodes, self.codes)
+        return build_encoder(config, self.graph.num_nodes, self.reading)
 
     def _trainer(
         self,
@@ -183,9 +175,9 @@ class SeedRun:
             fanout = config.fanout or ()
             return NeighborBatches(self.graph, model, fanout=fanout, **options)
         layers = config.num_layers or 1
-        if self.codes is None:  # never: choose_batching asks for them
+        if self.reading.codes is None:  # never: choose_batching asks for them
             raise RuntimeError("SeedRun cuts a graph into clusters without codes")
-        clusters = clusters_of(self.codes)
+        clusters = clusters_of(self.reading.codes)
         return ClusterBatches(
             self.graph, model, clusters=clusters, num_layers=layers, **options
         )
@@ -249,26 +241,37 @@ class SeedRun:
         guides: list[Guidance],
         targets: ClassTargets | None,
     ) -> SeedResult:
-        progress = trainer.progress
+        job, progress = self.job, trainer.progress
+        trained = training_bytes(job.config, encoder, guides, targets)
+        valid_score, test_score = progress.best_valid, progress.best_test
+        kept, rival = encoder, RIVALS.get(job.config.method)
+        best = trainer.best_encoder()
+        if rival is not None and rival.finish is not None:
+            kept = best = rival.finish(job.config, best, self.seed).to(job.device)
+            valid_score, test_score = (
+                trainer.score_of(best, part)
+                for part in (self.graph.valid_idx, self.graph.test_idx)
+            )
         head = None
         # All processes score the nodes for it, on whatever machine they are.
-        if self.job.ranks.told(fits_at_once(self.job.config, self.graph)):
-            head = spread_head(self.graph, trainer.best_scores().cpu()).as_dict()
+        if job.ranks.told(fits_at_once(job.config, self.graph)):
+            scores = trainer.batching.scores(None, best)
+            head = spread_head(self.graph, scores.cpu()).as_dict()
         return SeedResult(
             seed=self.seed,
-            test_score=progress.best_test,
-            valid_score=progress.best_valid,
+            test_score=test_score,
+            valid_score=valid_score,
             best_epoch=progress.best_epoch,
             epochs=progress.epoch,
             seconds=progress.seconds,
-            inference_bytes=encoder.inference_bytes(),
-            training_bytes=training_bytes(self.job.config, encoder, guides, targets),
+            inference_bytes=kept.inference_bytes(),
+            training_bytes=trained,
             peak_rss_bytes=max(self.earlier_peak, peak_rss_bytes()),
             losses=progress.losses,
             valid_scores=progress.valid_scores,
             coding_seconds=self.coding_seconds,
             reverted=progress.reverted,
             label_head=head,
-            processes=self.job.ranks.size,
+            processes=job.ranks.size,
             bytes_per_step=progress.sent / max(1, progress.steps),
         )

@@ -25,6 +25,7 @@ from kdgraph.training.auto import (
 )
 from kdgraph.training.job import Job
 from kdgraph.training.methods import build_encoder, code_recipe
+from kdgraph.training.reading import Reading
 from kdgraph.training.seed_result import SeedResult
 
 MakeGraph = Callable[..., Graph]
@@ -205,7 +206,7 @@ def test_bytes_per_node_are_kept_and_counted_exactly(
         recipe = code_recipe(choice.config)
         assert recipe is not None
         codes = recipe.build(blocks.adj).codes
-        encoder = build_encoder(choice.config, 600, codes)
+        encoder = build_encoder(choice.config, 600, Reading(codes))
         assert choice.bytes == encoder.inference_bytes() <= 600 * budget
 
 
@@ -220,7 +221,7 @@ def test_bytes_are_exact_in_every_storage(
         recipe = code_recipe(choice.config)
         assert recipe is not None
         codes = recipe.build(blocks.adj).codes
-        encoder = build_encoder(choice.config, 600, codes)
+        encoder = build_encoder(choice.config, 600, Reading(codes))
         assert choice.bytes == encoder.inference_bytes()
     if dim == 6:
         assert [choice.config.codes for choice in choices] == ["order:8x8"]

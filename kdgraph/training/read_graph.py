@@ -1,4 +1,4 @@
-"""Codes of a seed, read off the graph once."""
+"""What a seed reads off the graph, once."""
 
 import time
 from functools import partial
@@ -7,6 +7,31 @@ from kdgraph.codes import Order
 from kdgraph.codes.spectral import shared_vectors
 from kdgraph.training.job import Job
 from kdgraph.training.methods import code_recipe
+from kdgraph.training.reading import Reading
+from kdgraph.training.rivals import RIVALS, Read
+
+
+def read_graph(job: Job, seed: int) -> tuple[Reading, float]:
+    """What the method reads off the graph with this seed, and the seconds it took.
+
+    Raises:
+        ValueError: A graph that does not have such codes.
+    """
+    rival = RIVALS.get(job.config.method)
+    if rival is not None and rival.read is not None:
+        return _read_by_rival(job, rival.read, seed)
+    order = read_codes(job, seed)
+    if order is None:
+        return Reading(), 0.0
+    seconds = job.read.seconds[str(code_recipe(job.config)), seed]
+    return Reading(order.codes, order.rows), seconds
+
+
+def _read_by_rival(job: Job, read: Read, seed: int) -> tuple[Reading, float]:
+    begun = time.perf_counter()
+    progress = None if job.on_coding is None else partial(job.on_coding, seed)
+    reading = job.ranks.once(lambda: read(job.config, job.graph.adj, seed, progress))
+    return reading, time.perf_counter() - begun
 
 
 def read_codes(job: Job, seed: int) -> Order | None:
