@@ -28,8 +28,8 @@ def largest_size(
     smallest = bytes_of(1)
     if smallest > max_bytes:
         raise ValueError(
-            f"{owner} does not fit max_bytes={max_bytes}: its smallest, {what}=1, "
-            f"takes {smallest} bytes; allow more"
+            f"{owner} does not fit max_bytes={max_bytes}: {what} 1 takes {smallest} "
+            "bytes; allow more"
         )
     low, high = 1, most
     while low < high:
