@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.node_classification.experiment import Experiment
+from benchmarks.harness.experiment import Experiment
 
 AUTO = "codes read off the graph: auto"
 READ = "other codes that are not learned"

@@ -1,18 +1,17 @@
 """The tables of all results and their figures, generated; nobody edits them."""
 
 import importlib
-import importlib.util
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from benchmarks.node_classification.experiment import (
-    HERE,
-    Experiment,
-    load_experiments,
-)
-from benchmarks.node_classification.panel import collect
+from benchmarks.harness.experiment import Experiment, load_experiments
+from benchmarks.harness.summary import percent, table
+from benchmarks.node_classification.panel import Panel, collect
 from benchmarks.readme import README, with_block
 
+HERE = Path(__file__).parent
+SUITE = HERE / "configs" / "codes"
 PAGE = HERE.parents[1] / "docs" / "benchmarks" / "node_classification.md"
 FIGURES = PAGE.parent / "figures"
 TITLES = {
@@ -77,25 +76,29 @@ README_ROWS = (
 )
 
 
-def write_figures() -> bool:
-    """Draw every data set that has results, if matplotlib is there to draw with."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return False
+def texts() -> dict[Path, str]:
+    """The page, which shows the figures that are there, and the README."""
+    return {PAGE: render(), README: with_result(README.read_text())}
+
+
+def figures() -> dict[Path, str]:
+    """The digest of each data set that has results."""
+    panels = {dataset: _panel(dataset) for dataset in TITLES}
+    return {
+        FIGURES / f"{dataset}.svg": panel.digest
+        for dataset, panel in panels.items()
+        if panel is not None
+    }
+
+
+def draw(path: Path) -> None:
+    """Draw one data set."""
     drawing = importlib.import_module("benchmarks.node_classification.figure")
-    experiments = load_experiments()
-    for dataset, title in TITLES.items():
-        panel = collect(experiments, dataset, title)
-        if panel is not None:
-            FIGURES.mkdir(parents=True, exist_ok=True)
-            drawing.draw(panel, FIGURES / f"{dataset}.svg")
-    return True
+    drawing.draw(_panel(path.stem), path)
 
 
-def write_report() -> None:
-    """Write the page, which shows the figures that are there, and the README."""
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(render())
-    README.write_text(with_result(README.read_text()))
+def _panel(dataset: str) -> Panel | None:
+    return collect(load_experiments(SUITE), dataset, TITLES[dataset])
 
 
 def with_result(readme: str) -> str:
@@ -106,7 +109,7 @@ def with_result(readme: str) -> str:
 def _readme_table() -> str:
     titles = [TITLES[dataset] for dataset in README_DATASETS]
     header = ["test accuracy", *titles, "bytes of the table", "to train"]
-    experiments = {one.name: one for one in load_experiments()}
+    experiments = {one.name: one for one in load_experiments(SUITE)}
     rows = []
     for name, head, label in README_ROWS:
         found = [experiments[name].result(dataset) for dataset in README_DATASETS]
@@ -114,9 +117,9 @@ def _readme_table() -> str:
         known = [one for one, score in zip(found, scores, strict=True) if one and score]
         if known:
             stored = [one["inference_bytes"] / one["full_bytes"] for one in known]
-            row = [label, *map(_score, scores), _percent(stored)]
+            row = [label, *map(percent, scores), _percent(stored)]
             rows.append([*row, _percent([_training_share(one) for one in known])])
-    return _table(header, rows) + "\n"
+    return table(header, rows) + "\n"
 
 
 def _percent(shares: list[float]) -> str:
@@ -128,7 +131,7 @@ def _percent(shares: list[float]) -> str:
 
 def render() -> str:
     """The page as Markdown."""
-    experiments = load_experiments()
+    experiments = load_experiments(SUITE)
     sections = (_section(experiments, *named) for named in TITLES.items())
     return "\n".join([HEAD, *(section for section in sections if section)])
 
@@ -144,7 +147,7 @@ def _section(experiments: Iterable[Experiment], dataset: str, title: str) -> str
     parts = [f"## {title}"]
     if (FIGURES / f"{dataset}.svg").exists():
         parts.append(f"![{title}: {metric} against bytes](figures/{dataset}.svg)")
-    parts.append(_table([*_HEADER[:1], f"test {metric}", *_HEADER[2:]], rows))
+    parts.append(table([*_HEADER[:1], f"test {metric}", *_HEADER[2:]], rows))
     picked = [_pick(one, result) for one, result in zip(here, found, strict=True)]
     if any(picked):
         parts.append("\n".join(line for line in picked if line))
@@ -178,9 +181,9 @@ def _row(experiment: Experiment, dataset: str) -> list[str] | None:
     coding = result.get("coding_seconds")
     return [
         experiment.label,
-        _score(result["test_score"]),
-        _score(_scores(result, head=True)),
-        _score(result["valid_score"]),
+        percent(result["test_score"]),
+        percent(_scores(result, head=True)),
+        percent(result["valid_score"]),
         str(len(result["test_score"]["seeds"])),
         f"{result['inference_bytes']:,}",
         f"{ratio:.1f}x" if ratio else "-",
@@ -221,20 +224,6 @@ def _scores(result: dict[str, Any], *, head: bool) -> dict[str, Any] | None:
     return found and found["test_score"]
 
 
-def _score(score: dict[str, Any] | None) -> str:
-    if score is None:
-        return "-"
-    mean = f"{100 * score['mean']:.1f}"
-    return f"{mean} ± {100 * score['std']:.1f}" if len(score["seeds"]) > 1 else mean
-
-
 def _training_share(result: dict[str, Any]) -> float:
     share: float = result["training_bytes"] / result["full_training_bytes"]
     return share
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(header) + " |"]
-    lines.append("|---" + "|---:" * (len(header) - 1) + "|")
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)
