@@ -1,20 +1,16 @@
-"""Experiments are valid without training, and the report is what the results say."""
+"""Configurations are valid without training, and the pages are what results say."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from benchmarks import __main__ as command_line
-from benchmarks.node_classification import experiment as experiments
-from benchmarks.node_classification import report
-from benchmarks.node_classification.experiment import Experiment, load_experiments
+from benchmarks.harness.experiment import BENCHMARKS, Experiment, load_experiments
+from benchmarks.node_classification import report, task
 from benchmarks.node_classification.panel import AUTO, LEARNED, READ, Panel, collect
 from kdgraph.cli.main import build_parser
-from kdgraph.codes import CodeRecipe
 from kdgraph.training import TrainConfig
 
-EXPERIMENTS = load_experiments()
+EXPERIMENTS = load_experiments(report.SUITE)
 
 
 def score(*seeds):
@@ -50,7 +46,11 @@ HEAD = {
 @pytest.fixture
 def keep(tmp_path, monkeypatch):
     """A way to keep results that nobody measured."""
-    monkeypatch.setattr(experiments, "RESULTS", tmp_path)
+
+    def result_path(experiment, dataset, output=None):
+        return tmp_path / dataset / f"{experiment.name}.json"
+
+    monkeypatch.setattr(Experiment, "result_path", result_path)
     (tmp_path / "cora").mkdir()
 
     def keep(name, found, status="ok"):
@@ -61,23 +61,47 @@ def keep(tmp_path, monkeypatch):
 
 
 def made_up(name, options, order=0):
-    return Experiment(name, f"label of {name}", order, ("cora",), {"cora": 1}, options)
+    return Experiment(
+        path=BENCHMARKS / "node_classification" / "configs" / "codes" / f"{name}.json",
+        task="node_classification",
+        label=f"label of {name}",
+        order=order,
+        datasets=("cora",),
+        seeds={"default": 1},
+        trials={"default": [{}]},
+        options=options,
+        threads=1,
+    )
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda one: one.name)
-def test_experiment_is_valid(experiment):
-    parser = build_parser()
-    names = TrainConfig.__dataclass_fields__
-    for dataset in experiment.datasets:
-        command = experiment.command(dataset, Path("out.json"), None)
-        arguments = parser.parse_args(["train", *command])
-        given = {key: value for key, value in vars(arguments).items() if key in names}
-        config = TrainConfig(**given)
-        if config.codes is not None:
-            CodeRecipe.parse(config.codes)
-        assert arguments.seeds == experiment.seeds[dataset]
-        assert arguments.dataset == dataset
-        assert dataset in report.TITLES
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "kdd"}, "invalid choice: 'kdd'"),
+        ({"coder": "fixed", "codes": "tree:2x"}, "tree:2x"),
+        ({"lr": -1}, "lr is above 0"),
+        ({"no-such-option": 3}, "unrecognized arguments: --no-such-option"),
+    ],
+)
+def test_options_that_no_run_takes(options, message):
+    with pytest.raises(ValueError, match=message):
+        task.validate(options, "cora")
+    with pytest.raises(ValueError, match="unknown data set 'corra'"):
+        task.validate({}, "corra")
+
+
+def test_run_has_scores_and_curves_of_each_seed():
+    options = {"method": "full", "dim": 8, "epochs": 3, "hidden-dim": 8}
+    result = task.run(options, "sbm", 2, None)
+    assert len(result["test_score"]["seeds"]) == 2
+    assert result["inference_bytes"] == 4 * 8 * result["num_nodes"]
+    for seed, curve in enumerate(result["curves"]):
+        assert curve["seed"] == seed
+        assert len(curve["losses"]) == len(curve["valid_scores"]) == 3
+        best = curve["valid_scores"][curve["best_epoch"]]
+        assert best == result["valid_score"]["seeds"][seed]
+    again = task.run(options, "sbm", 2, None)
+    assert again["curves"] == result["curves"]
 
 
 def test_experiments_say_which_coder():
@@ -94,42 +118,9 @@ def test_auto_experiment_is_the_default_of_the_command():
     assert vars(said) == vars(parser.parse_args(["train"]))
 
 
-def test_results_are_of_the_options_that_experiments_say():
-    for experiment in EXPERIMENTS:
-        for dataset in experiment.datasets:
-            record = experiment.record(dataset)
-            if record is not None:
-                # The coder that was the default while experiments did not say one.
-                former = {"coder": "softmax"} if "coder" in experiment.options else {}
-                assert former | record["options"] == experiment.options
-
-
 def test_experiments_have_their_own_place():
     orders = [experiment.order for experiment in EXPERIMENTS]
     assert len(set(orders)) == len(orders)
-
-
-def test_report_is_up_to_date():
-    assert report.PAGE.read_text() == report.render()
-
-
-def test_readme_result_is_up_to_date():
-    assert report.README.read_text() == report.with_result(report.README.read_text())
-
-
-def test_results_belong_to_experiments():
-    known = {one.result_path(d) for one in EXPERIMENTS for d in one.datasets}
-    found = set(experiments.RESULTS.rglob("*.json"))
-    assert found <= known
-
-
-def test_figures_show_the_results():
-    for dataset, title in report.TITLES.items():
-        panel = collect(EXPERIMENTS, dataset, title)
-        drawn = report.FIGURES / f"{dataset}.svg"
-        assert drawn.exists() == (panel is not None)
-        if panel is not None:
-            assert panel.digest in drawn.read_text()
 
 
 def test_failed_run_is_shown(keep):
@@ -259,21 +250,6 @@ def test_figure_keeps_experiments_of_the_same_bytes_apart(keep):
     assert max(places.values()) <= 100 * (1 + figure.WIDEST)
 
 
-def test_report_without_matplotlib_says_so(tmp_path, monkeypatch, capsys):
-    for name in ("PAGE", "README"):
-        copy = tmp_path / name
-        copy.write_text(getattr(report, name).read_text())
-        monkeypatch.setattr(report, name, copy)
-    monkeypatch.setattr(report, "FIGURES", tmp_path / "figures")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("sys.argv", ["benchmarks", "report"])
-    assert command_line.main() == 0
-    assert "matplotlib is not installed" in capsys.readouterr().out
-    assert not report.FIGURES.exists()
-    assert "## Cora" in report.PAGE.read_text()
-    assert "![" not in report.PAGE.read_text()
-
-
 def test_digest_tells_numbers_apart():
     one = Panel("Cora", "accuracy", 1000, ())
     assert one.digest == Panel("Cora", "accuracy", 1000, ()).digest
@@ -283,5 +259,5 @@ def test_digest_tells_numbers_apart():
 def test_seeds_of_an_experiment_are_what_differs():
     (recurrent,) = (one for one in EXPERIMENTS if one.name == "kd-recurrent")
     (auto,) = (one for one in EXPERIMENTS if one.name == "kd-auto")
-    assert (recurrent.seeds["pubmed"], recurrent.seeds["ogbn-arxiv"]) == (2, 3)
-    assert auto.seeds["cora"] == 10
+    assert (recurrent.seeds_on("pubmed"), recurrent.seeds_on("ogbn-arxiv")) == (2, 3)
+    assert auto.seeds_on("cora") == 10
