@@ -7,7 +7,7 @@ from typing import Protocol, cast
 
 from benchmarks.harness.experiment import BENCHMARKS
 
-PAGES = ("node_classification.report",)
+PAGES = ("node_classification.codes_page", "node_classification.rivals_page")
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent
 

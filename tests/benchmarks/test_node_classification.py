@@ -5,12 +5,12 @@ import json
 import pytest
 
 from benchmarks.harness.experiment import BENCHMARKS, Experiment, load_experiments
-from benchmarks.node_classification import report, task
+from benchmarks.node_classification import codes_page, task
 from benchmarks.node_classification.panel import AUTO, LEARNED, READ, Panel, collect
 from kdgraph.cli.main import build_parser
 from kdgraph.training import TrainConfig
 
-EXPERIMENTS = load_experiments(report.SUITE)
+EXPERIMENTS = load_experiments(codes_page.SUITE)
 
 
 def score(*seeds):
@@ -126,22 +126,22 @@ def test_experiments_have_their_own_place():
 def test_failed_run_is_shown(keep):
     experiment = made_up("x", {"coder": "vq"})
     keep("x", None, status="killed")
-    row = report._row(experiment, "cora")
-    assert row == ["label of x", "killed", *["-"] * (len(report._HEADER) - 2)]
+    row = codes_page._row(experiment, "cora")
+    assert row == ["label of x", "killed", *["-"] * (len(codes_page._HEADER) - 2)]
     assert collect([experiment], "cora", "Cora") is None
 
 
 def test_row_of_an_earlier_version_has_no_head_and_no_coding(keep):
     keep("x", result(score(0.6, 0.7)))
-    row = report._row(made_up("x", {"coder": "vq"}), "cora")
+    row = codes_page._row(made_up("x", {"coder": "vq"}), "cora")
     assert row[:6] == ["label of x", "65.0 ± 1.0", "-", "50.0", "2", "100"]
     assert row[6:] == ["10.0x", "1 %", "5 MB", "-", "250 ms"]
 
 
 def test_row_shows_head_and_coding(keep):
     keep("x", result(score(0.6, 0.7), label_head=HEAD, coding_seconds=1.26))
-    row = report._row(made_up("x", {"coder": "auto"}), "cora")
-    named = dict(zip(report._HEADER, row, strict=True))
+    row = codes_page._row(made_up("x", {"coder": "auto"}), "cora")
+    named = dict(zip(codes_page._HEADER, row, strict=True))
     assert named["with label head"] == "85.0 ± 1.0"
     assert named["coding"] == "1.3 s"
 
@@ -156,7 +156,7 @@ def test_section_names_its_metric_and_what_auto_took(keep):
     keep("x", result(score(0.6), metric="micro-F1", auto=auto))
     keep("y", result(score(0.6), metric="micro-F1", auto=None))
     both = [made_up("x", {"coder": "auto"}), made_up("y", {"coder": "vq"})]
-    section = report._section(both, "cora", "Cora")
+    section = codes_page._section(both, "cora", "Cora")
     assert "| method | test micro-F1 |" in section
     assert section.endswith(
         "\n\n- *label of x* took `tree:4x4`, codewords of 8, in int8, re-chosen by "
@@ -167,7 +167,7 @@ def test_section_names_its_metric_and_what_auto_took(keep):
 def test_readme_shows_auto_with_and_without_head(keep):
     keep("kd-auto", result(score(0.6), label_head=HEAD))
     keep("kd-softmax", result(score(0.5), stored=200))
-    auto, head, learned = report._readme_table().splitlines()[2:]
+    auto, head, learned = codes_page._readme_table().splitlines()[2:]
     assert auto == "| **codes read off the graph** | 60.0 | - | - | - | 10 % | 1 % |"
     assert "label head (reads the labels) | 85.0 ± 1.0 | - |" in head
     assert learned == "| **learned codes** | 50.0 | - | - | - | 20 % | 1 % |"
