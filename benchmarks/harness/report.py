@@ -7,7 +7,11 @@ from typing import Protocol, cast
 
 from benchmarks.harness.experiment import BENCHMARKS
 
-PAGES = ("node_classification.codes_page", "node_classification.rivals_page")
+PAGES = (
+    "node_classification.quick_page",
+    "node_classification.rivals_page",
+    "node_classification.codes_page",
+)
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent
 

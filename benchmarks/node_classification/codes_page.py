@@ -9,7 +9,6 @@ from benchmarks.harness.experiment import Experiment, load_experiments
 from benchmarks.harness.summary import percent, table
 from benchmarks.node_classification.graphs import TITLES
 from benchmarks.node_classification.panel import Panel, collect
-from benchmarks.readme import README, with_block
 
 HERE = Path(__file__).parent
 SUITE = HERE / "configs" / "codes"
@@ -53,20 +52,10 @@ minesweeper is the negative control: a grid in which who a node is tells nothing
 its label.
 """
 
-README_DATASETS = ("cora", "citeseer", "pubmed", "ogbn-arxiv")
-README_ROWS = (
-    ("full", False, "full table"),
-    ("full-diffusion", False, "full table, guided as those codes"),
-    ("labelprop", False, "label propagation (reads the labels)"),
-    ("kd-auto", False, "**codes read off the graph**"),
-    ("kd-auto", True, "**codes read off the graph**, label head (reads the labels)"),
-    ("kd-softmax", False, "**learned codes**"),
-)
-
 
 def texts() -> dict[Path, str]:
-    """The page, which shows the figures that are there, and the README."""
-    return {PAGE: render(), README: with_result(README.read_text())}
+    """The page, which shows the figures that are there."""
+    return {PAGE: render()}
 
 
 def figures() -> dict[Path, str]:
@@ -87,34 +76,6 @@ def draw(path: Path) -> None:
 
 def _panel(dataset: str) -> Panel | None:
     return collect(load_experiments(SUITE), dataset, TITLES[dataset])
-
-
-def with_result(readme: str) -> str:
-    """The README with its result as the files have it."""
-    return with_block(readme, "result", _readme_table())
-
-
-def _readme_table() -> str:
-    titles = [TITLES[dataset] for dataset in README_DATASETS]
-    header = ["test accuracy", *titles, "bytes of the table", "to train"]
-    experiments = {one.name: one for one in load_experiments(SUITE)}
-    rows = []
-    for name, head, label in README_ROWS:
-        found = [experiments[name].result(dataset) for dataset in README_DATASETS]
-        scores = [one and _scores(one, head=head) for one in found]
-        known = [one for one, score in zip(found, scores, strict=True) if one and score]
-        if known:
-            stored = [one["inference_bytes"] / one["full_bytes"] for one in known]
-            row = [label, *map(percent, scores), _percent(stored)]
-            rows.append([*row, _percent([_training_share(one) for one in known])])
-    return table(header, rows) + "\n"
-
-
-def _percent(shares: list[float]) -> str:
-    low, high = (
-        f"{100 * share:.1f}".removesuffix(".0") for share in (min(shares), max(shares))
-    )
-    return f"{low} %" if low == high else f"{low}-{high} %"
 
 
 def render() -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.harness.experiment import BENCHMARKS, Experiment, load_experiments
-from benchmarks.node_classification import codes_page, task
+from benchmarks.node_classification import codes_page, quick_page, task
 from benchmarks.node_classification.panel import AUTO, LEARNED, READ, Panel, collect
 from kdgraph.cli.main import build_parser
 from kdgraph.training import TrainConfig
@@ -167,7 +167,7 @@ def test_section_names_its_metric_and_what_auto_took(keep):
 def test_readme_shows_auto_with_and_without_head(keep):
     keep("kd-auto", result(score(0.6), label_head=HEAD))
     keep("kd-softmax", result(score(0.5), stored=200))
-    auto, head, learned = codes_page._readme_table().splitlines()[2:]
+    auto, head, learned = quick_page.render().splitlines()[2:]
     assert auto == "| **codes read off the graph** | 60.0 | - | - | - | 10 % | 1 % |"
     assert "label head (reads the labels) | 85.0 ± 1.0 | - |" in head
     assert learned == "| **learned codes** | 50.0 | - | - | - | 20 % | 1 % |"
