@@ -7,9 +7,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from benchmarks.node_classification.outcome import Outcome, front
+from benchmarks.node_classification.style import FAMILIES, SETTINGS, family_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,64 +19,7 @@ ROOM = 9.0
 """Points shown below the best table or rival, at least; what is lower is an arrow."""
 
 
-class Style(NamedTuple):
-    """How a family looks.
-
-    Args:
-        label: In the legend.
-        color: Of Okabe and Ito's.
-        marker: Of its own, so that grey prints can be read too.
-    """
-
-    label: str
-    color: str
-    marker: str
-
-
-FAMILIES: dict[str, tuple[Style, tuple[str, ...]]] = {
-    "ours": (Style("codes read off the graph (auto)", "#0072B2", "o"), ("kd-auto",)),
-    "learned": (
-        Style("learned codes", "#E69F00", "^"),
-        ("kd-", "dpq-", "random-projection"),
-    ),
-    "structure": (
-        Style("structure: tensor train, positions", "#D55E00", "s"),
-        ("tensor-train", "position", "cce"),
-    ),
-    "hash": (
-        Style("hashing", "#999999", "X"),
-        ("hashing", "bloom", "hash-embeddings", "qr-", "robe", "dhe"),
-    ),
-    "low-rank": (Style("low rank", "#CC79A7", "P"), ("low-rank",)),
-    "quantised": (
-        Style("table, quantised", "#56B4E9", "D"),
-        ("int8", "int4", "pq", "opq", "rq"),
-    ),
-    "walks": (Style("random walks, frozen", "#F0E442", "v"), ("deepwalk", "node2vec")),
-    "table": (Style("full table", "#000000", "*"), ("full", "correct")),
-}
-"""By the beginning of an experiment's name; the first that fits counts."""
-LINE = "#009E73"
-_SETTINGS: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    # Ids in the file are drawn from this, and no longer at random.
-    "svg.hashsalt": "kdgraph",
-}
 _AXES = (("inference_bytes", "bytes to keep"), ("training_bytes", "bytes to train"))
-
-
-def family_of(name: str) -> str:
-    """The family of an experiment.
-
-    Raises:
-        ValueError: None fits.
-    """
-    for family, (_, beginnings) in FAMILIES.items():
-        if name.startswith(beginnings):
-            return family
-    raise ValueError(f"no family of figures has experiment {name!r}")
 
 
 def digest(found: Iterable[Outcome]) -> str:
@@ -94,7 +38,7 @@ def draw(found: Sequence[Outcome], title: str, path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     sound = [one for one in found if one.seeds]
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(9.5, 4.3))
         panels = figure.subplots(1, 2, sharey=True)
         for axes, (cost, label) in zip(panels, _AXES, strict=True):
@@ -127,7 +71,13 @@ def _panel(axes: Axes, found: Sequence[Outcome], cost: str) -> None:
         if getattr(one, cost):
             families[family_of(one.name)].append(one)
         else:
-            axes.axhline(100 * one.mean, color=LINE, ls="--", lw=1.2, label=one.label)
+            axes.axhline(
+                100 * one.mean,
+                color=FAMILIES["spread"][0].color,
+                ls="--",
+                lw=1.2,
+                label=one.label,
+            )
     for family, members in families.items():
         style = FAMILIES[family][0]
         seen = [one for one in members if 100 * one.mean >= floor]

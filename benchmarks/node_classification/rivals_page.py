@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,11 @@ from typing import Any
 
 from benchmarks.harness.experiment import load_experiments
 from benchmarks.harness.summary import percent, table
+from benchmarks.node_classification import (
+    cost_figure,
+    curves_figure,
+    front_figure,
+)
 from benchmarks.node_classification.graphs import TITLES
 from benchmarks.node_classification.outcome import Outcome, compare, front, outcomes
 
@@ -18,6 +22,7 @@ SUITE = HERE / "configs" / "rivals"
 LITERATURE = HERE / "literature.json"
 PAGE = HERE.parents[1] / "docs" / "benchmarks" / "node_classification.md"
 FIGURES = PAGE.parent / "figures" / "rivals"
+CURVES, COSTS_OF_STEPS = FIGURES / "curves.svg", FIGURES / "cost.svg"
 COSTS = {"inference_bytes": "to keep", "training_bytes": "to train"}
 EQUALS = (
     ("kd-auto-50x", "tensor-train-metis-50x"),
@@ -60,39 +65,58 @@ that are missing, each in a fresh process.
 """
 
 
+_FIGURES = """## Learning curves and cost
+
+![Validation score by epoch](figures/rivals/curves.svg)
+
+Means over seeds, as long as all of them go on.
+
+![Seconds of a step beside the full table's](figures/rivals/cost.svg)
+"""
+
+
 def texts() -> dict[Path, str]:
     """The page."""
     return {PAGE: render()}
 
 
 def figures() -> dict[Path, str]:
-    """The digest of each graph that has results."""
-    drawing = importlib.import_module("benchmarks.node_classification.front_figure")
-    found = {dataset: _outcomes(dataset) for dataset in TITLES}
+    """The digest of each graph that has results, and of curves and costs."""
+    found = _all()
     return {
-        FIGURES / f"{dataset}.svg": drawing.digest(here)
+        FIGURES / f"{dataset}.svg": front_figure.digest(here)
         for dataset, here in found.items()
-        if any(one.seeds for one in here)
-    }
+    } | {CURVES: curves_figure.digest(found), COSTS_OF_STEPS: cost_figure.digest(found)}
 
 
 def draw(path: Path) -> None:
-    """Draw one graph."""
-    drawing = importlib.import_module("benchmarks.node_classification.front_figure")
-    drawing.draw(_outcomes(path.stem), TITLES[path.stem], path)
+    """Draw one of them."""
+    found = _all()
+    if path == CURVES:
+        curves_figure.draw(found, TITLES, path)
+    elif path == COSTS_OF_STEPS:
+        cost_figure.draw(found, path)
+    else:
+        front_figure.draw(found[path.stem], TITLES[path.stem], path)
 
 
 def render() -> str:
     """The page as Markdown."""
-    found = {dataset: _outcomes(dataset) for dataset in TITLES}
-    found = {dataset: here for dataset, here in found.items() if here}
+    found = _all()
     sections = [_section(dataset, here) for dataset, here in found.items()]
-    parts = [HEAD, _fronts(found), _equals(found), _literature(found), *sections]
-    return "\n".join(part for part in parts if part)
+    parts = [HEAD, _fronts(found), _equals(found), _literature(found), _FIGURES]
+    return "\n".join(part for part in [*parts, *sections] if part)
 
 
-def _outcomes(dataset: str) -> list[Outcome]:
-    return outcomes(load_experiments(SUITE), dataset)
+def _all() -> dict[str, list[Outcome]]:
+    """What is known of each graph that has a result."""
+    experiments = load_experiments(SUITE)
+    found = {dataset: outcomes(experiments, dataset) for dataset in TITLES}
+    return {
+        dataset: here
+        for dataset, here in found.items()
+        if any(one.seeds for one in here)
+    }
 
 
 def _fronts(found: dict[str, list[Outcome]]) -> str:
