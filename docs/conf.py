@@ -49,6 +49,7 @@ html_title = f"kdgraph {release}"
 html_static_path = ["_static"]
 html_css_files = ["kdgraph.css"]
 html_copy_source = False
+html_show_copyright = False
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 
@@ -60,5 +61,5 @@ python_use_unqualified_type_names = True
 autosummary_generate = False
 
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Shapes", "params_style")]
+napoleon_custom_sections = ["Shapes"]
 napoleon_use_rtype = False

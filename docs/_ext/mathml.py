@@ -14,6 +14,14 @@ from sphinx.writers.html5 import HTML5Translator
 logger = logging.getLogger(__name__)
 
 DELIMITER = re.compile(r"<mo>([(){}\[\]|‖⌈⌉⌊⌋⟨⟩])</mo>")
+LABELLED_BRACE = re.compile(
+    r"""^([ ]*)<msub>\n
+    (\1[ ]{2}<munder>\n(?:\1[ ]{4}.*\n)*?\1[ ]{4}<mo>⏟</mo>\n\1[ ]{2}</munder>\n
+    (?:\1[ ]{2}.*\n)*?)
+    \1</msub>$""",
+    re.MULTILINE | re.VERBOSE,
+)
+"""What ``\\underbrace{..}_{..}`` becomes, its label beside the brace."""
 
 
 def visit_inline(translator: HTML5Translator, node: nodes.math) -> None:
@@ -37,8 +45,9 @@ def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
         # A warning, so that a build that takes warnings for errors fails.
         logger.warning("formula %r: %s", source, error, location=node)
         return f"<code>{escape(source)}</code>"
-    # As in TeX, only delimiters that are told to grow with what is between them.
-    return DELIMITER.sub(r'<mo stretchy="false">\1</mo>', markup)
+    markup = LABELLED_BRACE.sub(r"\1<munder>\n\2\1</munder>", markup)
+    # As in TeX, only those delimiters grow that are told to, and none keep a distance.
+    return DELIMITER.sub(r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', markup)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
