@@ -53,7 +53,7 @@ html_show_copyright = False
 html_show_sourcelink = False
 html_math_renderer = "mathml"
 
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_maximum_signature_line_length = 80

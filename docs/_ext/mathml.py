@@ -38,7 +38,7 @@ def visit_block(translator: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def _mathml(node: nodes.math | nodes.math_block, *, as_block: bool) -> str:
-    source = " ".join(node.astext().split())
+    source = " ".join(node.astext().split()).replace("...", r"\ldots ")
     try:
         markup: str = tex2mathml(source, as_block=as_block)
     except MathError as error:
