@@ -23,7 +23,7 @@ class KDEmbedding(CodedEncoder):
 
     From "Learning K-way D-dimensional Discrete Codes for Compact Embedding
     Representations" (Chen, Min, Sun, ICML 2018): node v has a code
-    :math:`k_v = \phi(v) \in \prod_j \{0..K_j-1\}` and the vector
+    :math:`k_v = \phi(v) \in \prod_j \{0, \ldots, K_j - 1\}` and the vector
     :math:`e_v = f(C_1[k_{v,1}], ..., C_D[k_{v,D}])`. A drop-in for
     :class:`torch.nn.Embedding` in any PyG model: ``x = encoder(batch.n_id)``.
 

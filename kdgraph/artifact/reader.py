@@ -107,7 +107,7 @@ class Artifact:
 
     @property
     def inference_bytes(self) -> int:
-        """Bytes of the encoder: codes, rows and composer."""
+        """Bytes of the encoder, which are those of codes, rows and composer."""
         return self.codes_bytes + self.rows_bytes + self.composer_bytes
 
     @property

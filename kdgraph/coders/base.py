@@ -11,10 +11,11 @@ from kdgraph.strategy import Strategy
 
 
 class Coder(Strategy):
-    r"""A module from node ids to codes, :math:`\phi: V \to \prod_j \{0..K_j-1\}`.
+    r"""A module from node ids to codes.
 
-    It chooses codes and says how gradients reach the choice; the codebooks belong to
-    the composer and are only read here.
+    A function :math:`\phi: V \to \prod_j \{0, \ldots, K_j - 1\}`. It chooses codes
+    and says how gradients reach the choice; the codebooks belong to the composer and
+    are only read here.
     """
 
     num_nodes: int
@@ -32,7 +33,7 @@ class Coder(Strategy):
 
     @property
     def row_elements(self) -> int:
-        """Numbers formed at once to choose the codes of a node: a score per choice."""
+        """Numbers formed at once to choose the codes of a node, a score per choice."""
         return sum(self.codebook_sizes)
 
     def forward(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:

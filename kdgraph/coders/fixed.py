@@ -80,7 +80,7 @@ class FixedCoder(Coder):
     @property
     @override
     def row_elements(self) -> int:
-        """The codes themselves: nothing is scored."""
+        """Numbers formed to read the codes of a node, which are the codes alone."""
         return len(self.codebook_sizes)
 
     @property

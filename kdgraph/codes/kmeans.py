@@ -18,7 +18,7 @@ _START_ROUNDS = 512
 
 
 class Clusters(NamedTuple):
-    """What :func:`kmeans` finds.
+    """What :func:`kdgraph.codes.kmeans` finds.
 
     Args:
         centroids: ``[K, C]``.

@@ -22,7 +22,7 @@ class Prefix(nn.Module):
     bit of it, as TT-GNN has it for tensor trains over METIS (Yin et al., 2022). With
     :math:`b_1, ..., b_L` children per cluster, position l of leaf i is
 
-    .. math:: \lfloor i / \textstyle\prod_{m>l} b_m \rfloor
+    .. math:: \lfloor i / {\textstyle\prod_{m>l} b_m} \rfloor
         \quad \text{or that} \bmod b_l
 
     for ``"levels"``, :math:`b_1 \cdots b_l` choices, and for ``"digits"``, :math:`b_l`

@@ -141,7 +141,7 @@ class CodeRecipe:
 
     @property
     def movable(self) -> tuple[int, ...]:
-        """Positions that may be re-chosen: digits that no other position follows."""
+        """Positions that may be re-chosen, digits that no other position follows."""
         kinds = [kind for kind, nums in self.parts for _ in _sizes(kind, nums)]
         return tuple(j for j, kind in enumerate(kinds) if kind in _DIGITS)
 

@@ -21,7 +21,7 @@ class Ancestors(nn.Module):
     gets, beside a row :math:`W[i]` per leaf, one for each cluster of the levels above.
     The codeword of leaf i is the sum on the way down,
 
-    .. math:: \sum_{l<L} A_l[\lfloor i / \textstyle\prod_{m>l} b_m \rfloor] + W[i]
+    .. math:: \sum_{l<L} A_l[\lfloor i / {\textstyle\prod_{m>l} b_m} \rfloor] + W[i]
 
     So a leaf learns from all nodes below its ancestors, as with a codebook per level
     (the level tables of a hierarchical partition), but a node stores one code, and a
@@ -31,7 +31,7 @@ class Ancestors(nn.Module):
     Summing takes :math:`O(\sum_j K_j d)` time and memory, without an index.
 
     Args:
-        trees: As :func:`check_trees` gave it.
+        trees: The branching of each position, ``None`` for one that has none.
         codebook_sizes: The alphabet of each position, ``D`` of them.
         width: Width of a codeword d.
         owner: Who asks, for the message.

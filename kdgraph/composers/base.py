@@ -27,10 +27,11 @@ _SCALE = "_scale"
 
 
 class Composer(Strategy):
-    r"""A module from codes to vectors, :math:`f: \{0..K_j-1\}^D \to \mathbb{R}^C`.
+    r"""A module from codes to vectors.
 
-    It owns the codebooks :math:`C_j \in \mathbb{R}^{K_j \times d}` (Chen, Min, Sun,
-    ICML 2018, section 2), drawn from ``N(0, 0.1^2)``. Choice 0 of every position is by
+    A function :math:`f: \prod_j \{0, \ldots, K_j - 1\} \to \mathbb{R}^C`. It owns the
+    codebooks :math:`C_j \in \mathbb{R}^{K_j \times d}` (Chen, Min, Sun, ICML 2018,
+    section 2), drawn from ``N(0, 0.1^2)``. Choice 0 of every position is by
     default the null code, whose codeword is zero and stays so. Learned coders start
     nodes there: a node that no gradient has reached then says nothing to its
     neighbours, as a row of a table with weight decay does. A linear composition loses
@@ -127,7 +128,7 @@ class Composer(Strategy):
         """How vectors are a linear map of codewords, as things stand.
 
         Args:
-            codebooks: :attr:`codebooks`, or others in their place.
+            codebooks: :attr:`Composer.codebooks`, or others in their place.
 
         Returns:
             The map, or ``None`` where vectors are no linear map of codewords.
@@ -149,7 +150,7 @@ class Composer(Strategy):
         """Put codewords in the place of others; storing may round them.
 
         Args:
-            rows: Rows ``[R]`` of :attr:`codebooks`, none of a null code.
+            rows: Rows ``[R]`` of :attr:`Composer.codebooks`, none of a null code.
             codewords: ``[R, d]``.
         """
         self.weight[rows] = codewords.to(self.weight.dtype)

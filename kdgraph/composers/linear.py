@@ -27,9 +27,10 @@ class LinearComposer(Composer):
     normalisation is not linear.
 
     Positions may be ``trees``: their choices are the leaves of a hierarchy, and their
-    codewords are trained as sums over it, see :class:`Ancestors`. Everything else sees
-    the sums: what is looked up, rounded, stored and counted. Freezing and loading leave
-    a composer with ordinary codebooks.
+    codewords are trained as sums over it, see
+    :class:`kdgraph.composers.ancestors.Ancestors`. Everything else sees the sums: what
+    is looked up, rounded, stored and counted. Freezing and loading leave a composer
+    with ordinary codebooks.
 
     Args:
         code_dim: See :class:`Composer`, as for those that follow.

@@ -106,7 +106,7 @@ class Graph:
 
     @property
     def metric(self) -> str:
-        """The score to report: ``'accuracy'``, or ``'micro-F1'`` for many labels."""
+        """Which score to report, ``'accuracy'``, or ``'micro-F1'`` for many labels."""
         return "micro-F1" if self.multi_label else "accuracy"
 
     def permuted(self, order: Tensor | NDArray[np.integer[Any]]) -> Graph:

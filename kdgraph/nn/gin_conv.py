@@ -22,7 +22,7 @@ from kdgraph.nn.over_codes import (
 class CodedGINConv(GINConv):  # type: ignore[misc]
     r"""The graph isomorphism layer (Xu et al., ICLR 2019), over codes or vectors.
 
-    .. math:: x'_i = h\Big((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\Big)
+    .. math:: x'_i = h\Bigl((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\Bigr)
 
     :class:`torch_geometric.nn.GINConv`, whose arguments, parameters and results it has,
     that also takes ``encoder.coded(n_id)`` in the place of x, or of either of a pair;

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 MAX_CODEBOOK_SIZE = 65536
+"""Most choices of a position: a code then takes 16 bits."""
 
 
 def code_bits(codebook_size: int) -> int:

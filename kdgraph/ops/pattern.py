@@ -56,7 +56,8 @@ class Pattern:
             size: Number of sources, number of targets.
 
         Raises:
-            IndexError: A source or a target out of range; see :func:`check_nodes`.
+            IndexError: A source or a target out of range. Checked on the CPU, outside
+                of compiled code.
         """
         check_nodes(source, size[0], "sources")
         check_nodes(target, size[1], "targets")

@@ -60,7 +60,7 @@ class Pick:
 
     @property
     def text(self) -> str:
-        """For people: a line, and one for each that was tried."""
+        """One line on what was picked and why, and one for each that was tried."""
         config = self.config
         codes = f" {config.codes}" if config.coder in ("fixed", "refined") else ""
         width = f", codewords of {config.code_dim}" if config.code_dim else ""

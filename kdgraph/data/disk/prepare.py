@@ -41,9 +41,10 @@ def prepare_graph(
     the input has not changed; after an error nothing is left.
 
     Args:
-        source: ``FILE.npz`` with the arrays of :func:`load_npz` or ``edge_index``
-            alone; text of two ids per line (``.csv``, ``.tsv``, ``.txt``, also with
-            ``.gz``); ``FILE.parquet``, with pyarrow; or a folder as OGB unpacks it.
+        source: ``FILE.npz`` with the arrays that :func:`load_graph` reads, or
+            ``edge_index`` alone; text of two ids per line (``.csv``, ``.tsv``,
+            ``.txt``, also with ``.gz``); ``FILE.parquet``, with pyarrow; or a folder as
+            OGB unpacks it.
         output: The folder to write.
         directed: Keep edges one way.
         num_nodes: N, at most :math:`2^{32}`, where the input does not say it.
