@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from kdgraph import Encoder, KDEmbedding
-from kdgraph.baselines import FullEmbedding, LowRankEmbedding
+from kdgraph.baselines import (
+    FullEmbedding,
+    LowRankEmbedding,
+    PositionHashEmbedding,
+    TensorTrainEmbedding,
+)
 from kdgraph.coders import (
     Coder,
     FixedCoder,
@@ -88,6 +93,17 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "full": lambda: FullEmbedding(NUM_NODES, DIM),
     "full-sparse": lambda: FullEmbedding(NUM_NODES, DIM, sparse=True),
     "low-rank": lambda: LowRankEmbedding(NUM_NODES, DIM, 3),
+    "tensor-train": lambda: TensorTrainEmbedding(NUM_NODES, DIM, rank=3),
+    "tensor-train-uneven": lambda: TensorTrainEmbedding(
+        NUM_NODES, DIM, rank=2, num_rows=(5, 1, 6), num_columns=(1, 8, 1)
+    ),
+    "position": lambda: PositionHashEmbedding(NUM_NODES, DIM, levels()),
+    "position-hash": lambda: PositionHashEmbedding(
+        NUM_NODES, DIM, levels(), num_buckets=7
+    ),
+    "position-hash-inter": lambda: PositionHashEmbedding(
+        NUM_NODES, DIM, levels(), num_buckets=5, num_hashes=3, intra=False
+    ),
 }
 
 
@@ -97,6 +113,12 @@ class EncoderCase:
 
     name: str
     make: Callable[[], Encoder]
+
+
+def levels() -> CodeTable:
+    """Clusters of two levels: 3, and 2 in each of them."""
+    leaves = torch.arange(NUM_NODES) % 6
+    return CodeTable.from_codes(torch.stack([leaves // 2, leaves], 1), (3, 6))
 
 
 def given_codes() -> torch.Tensor:

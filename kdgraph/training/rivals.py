@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from scipy import sparse
 
-from kdgraph.baselines import FullEmbedding, LowRankEmbedding
+from kdgraph.baselines import (
+    FullEmbedding,
+    LowRankEmbedding,
+    PositionHashEmbedding,
+    TensorTrainEmbedding,
+)
+from kdgraph.baselines.tensor_train import covering_factors
+from kdgraph.codes import CodeTable, partition_codes, partition_graph
 from kdgraph.codes.progress import Progress
 from kdgraph.encoder import Encoder
+from kdgraph.ops import row_bytes
 from kdgraph.training.reading import Reading
 
 if TYPE_CHECKING:
@@ -74,7 +84,83 @@ def _says_bytes(config: TrainConfig) -> bool:
     return any((config.max_bytes, config.bytes_per_node, config.compression))
 
 
+def _tensor_train(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    most = budget(config, num_nodes)
+    return TensorTrainEmbedding.within(most, num_nodes, config.dim)
+
+
+def _metis_order(
+    _: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
+) -> Reading:
+    """The nodes by cluster of a cluster, whose digits are those of the cores."""
+    first, second, _ = covering_factors(adj.shape[0])
+    found = partition_graph(adj, (first, second), seed=seed, progress=progress)
+    return Reading(rows=torch.from_numpy(found.order))
+
+
+def _position(config: TrainConfig, num_nodes: int, reading: Reading) -> Encoder:
+    levels = reading.codes or _no_levels(config, num_nodes, budget(config, num_nodes))
+    return PositionHashEmbedding(num_nodes, config.dim, levels)
+
+
+def _position_levels(
+    config: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
+) -> Reading:
+    """As many clusters as fit."""
+    most = budget(config, adj.shape[0])
+    return _levels(config, adj, most, seed, progress)
+
+
+def _position_hash(config: TrainConfig, num_nodes: int, reading: Reading) -> Encoder:
+    most = budget(config, num_nodes)
+    levels = reading.codes
+    if levels is None:
+        levels = _no_levels(config, num_nodes, _for_positions(config, num_nodes))
+    return PositionHashEmbedding.within(
+        most, num_nodes, config.dim, levels, sparse=config.by_rows
+    )
+
+
+def _position_hash_levels(
+    config: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
+) -> Reading:
+    """Clusters in half of what importance weights leave, buckets in the other."""
+    most = _for_positions(config, adj.shape[0])
+    return _levels(config, adj, most, seed, progress)
+
+
+def _for_positions(config: TrainConfig, num_nodes: int) -> int:
+    """Bytes of the levels of a position hash with two hashes."""
+    return (budget(config, num_nodes) - 8 * num_nodes) // 2
+
+
+def _levels(
+    config: TrainConfig,
+    adj: sparse.csr_array,
+    max_bytes: int,
+    seed: int,
+    progress: Progress | None,
+) -> Reading:
+    num_nodes = int(adj.shape[0])
+    branching = PositionHashEmbedding.branching_within(max_bytes, num_nodes, config.dim)
+    return Reading(
+        partition_codes(adj, branching, kind="levels", seed=seed, progress=progress)
+    )
+
+
+def _no_levels(config: TrainConfig, num_nodes: int, max_bytes: int) -> CodeTable:
+    """Levels of the right sizes, all zero: for what only counts bytes."""
+    branching = PositionHashEmbedding.branching_within(max_bytes, num_nodes, config.dim)
+    sizes = tuple(math.prod(branching[: end + 1]) for end in range(len(branching)))
+    packed = torch.zeros(num_nodes, row_bytes(sizes), dtype=torch.uint8)
+    return CodeTable(packed, sizes)
+
+
 RIVALS: dict[str, Rival] = {
     "full": Rival(_full),
     "lowrank": Rival(_low_rank),
+    "tensor-train": Rival(_tensor_train),
+    "tensor-train-metis": Rival(_tensor_train, _metis_order),
+    "position": Rival(_position, _position_levels),
+    "position-hash": Rival(_position_hash, _position_hash_levels),
 }
