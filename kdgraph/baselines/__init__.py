@@ -3,6 +3,13 @@
 from kdgraph.baselines.full import FullEmbedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
+from kdgraph.baselines.quantized_rows import QuantizedRows
 from kdgraph.baselines.spreading import Spreading
 
-__all__ = ["FullEmbedding", "LabelPropagation", "LowRankEmbedding", "Spreading"]
+__all__ = [
+    "FullEmbedding",
+    "LabelPropagation",
+    "LowRankEmbedding",
+    "QuantizedRows",
+    "Spreading",
+]
