@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from kdgraph import Encoder, KDEmbedding
-from kdgraph.baselines import FullEmbedding, LowRankEmbedding, QuantizedRows
+from kdgraph.baselines import (
+    FullEmbedding,
+    Int8Embedding,
+    LowRankEmbedding,
+    QuantizedRows,
+)
 from kdgraph.coders import (
     Coder,
     FixedCoder,
@@ -88,6 +93,7 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "full": lambda: FullEmbedding(NUM_NODES, DIM),
     "full-sparse": lambda: FullEmbedding(NUM_NODES, DIM, sparse=True),
     "low-rank": lambda: LowRankEmbedding(NUM_NODES, DIM, 3),
+    "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),
 }

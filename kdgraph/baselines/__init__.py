@@ -1,6 +1,7 @@
 """Baselines: what codes are compared with, under the same law."""
 
 from kdgraph.baselines.full import FullEmbedding
+from kdgraph.baselines.int8 import Int8Embedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
 from kdgraph.baselines.quantized_rows import QuantizedRows
@@ -8,6 +9,7 @@ from kdgraph.baselines.spreading import Spreading
 
 __all__ = [
     "FullEmbedding",
+    "Int8Embedding",
     "LabelPropagation",
     "LowRankEmbedding",
     "QuantizedRows",

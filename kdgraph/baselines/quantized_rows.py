@@ -114,7 +114,8 @@ class QuantizedRows(Encoder):
         rows = self.rows if n_id is None else functional.embedding(n_id, self.rows)
         dtype = at_least_float32(self.like).dtype
         tail = 8 if self.bits == 8 else 4
-        values, told = rows[:, :-tail], rows[:, -tail:].contiguous()
+        # A copy, since no type but bytes may begin anywhere.
+        values, told = rows[:, :-tail], _apart(rows[:, -tail:])
         if self.bits == 4:
             halves = torch.stack([values & 15, values >> 4], dim=-1)
             values = halves.flatten(1)[:, : self.embedding_dim]
@@ -125,6 +126,10 @@ class QuantizedRows(Encoder):
     def extra_repr(self) -> str:
         """Sizes and bits."""
         return f"{super().extra_repr()}, bits={self.bits}"
+
+
+def _apart(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def row_width(embedding_dim: int, bits: int) -> int:
