@@ -5,6 +5,11 @@ from kdgraph.baselines.int8 import Int8Embedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
 from kdgraph.baselines.quantized_rows import QuantizedRows
+from kdgraph.baselines.quantized_table import (
+    fitting_sizes,
+    quantize_table,
+    unfilled,
+)
 from kdgraph.baselines.spreading import Spreading
 
 __all__ = [
@@ -14,4 +19,7 @@ __all__ = [
     "LowRankEmbedding",
     "QuantizedRows",
     "Spreading",
+    "fitting_sizes",
+    "quantize_table",
+    "unfilled",
 ]
