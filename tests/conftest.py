@@ -11,8 +11,10 @@ import torch
 from kdgraph import Encoder, KDEmbedding
 from kdgraph.baselines import (
     FullEmbedding,
+    Int8Embedding,
     LowRankEmbedding,
     PositionHashEmbedding,
+    QuantizedRows,
     TensorTrainEmbedding,
 )
 from kdgraph.coders import (
@@ -104,6 +106,9 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "position-hash-inter": lambda: PositionHashEmbedding(
         NUM_NODES, DIM, levels(), num_buckets=5, num_hashes=3, intra=False
     ),
+    "int8": lambda: Int8Embedding(NUM_NODES, DIM),
+    "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
+    "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),
 }
 
 

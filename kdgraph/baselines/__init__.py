@@ -1,17 +1,29 @@
 """Baselines: what codes are compared with, under the same law."""
 
 from kdgraph.baselines.full import FullEmbedding
+from kdgraph.baselines.int8 import Int8Embedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
 from kdgraph.baselines.position_hash import PositionHashEmbedding
+from kdgraph.baselines.quantized_rows import QuantizedRows
+from kdgraph.baselines.quantized_table import (
+    fitting_sizes,
+    quantize_table,
+    unfilled,
+)
 from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
 __all__ = [
     "FullEmbedding",
+    "Int8Embedding",
     "LabelPropagation",
     "LowRankEmbedding",
     "PositionHashEmbedding",
+    "QuantizedRows",
     "Spreading",
     "TensorTrainEmbedding",
+    "fitting_sizes",
+    "quantize_table",
+    "unfilled",
 ]

@@ -15,6 +15,7 @@ from kdgraph.codes.refine import refine_codes, trust_region_target
 from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer, LinearComposer
 from kdgraph.ops import at_least_float32, lookup_sum, node_bytes, pack, position_offsets
+from kdgraph.ops.by_node import sum_by_node
 from kdgraph.ops.straight_through import row_chunks
 from kdgraph.strategy import Strategy
 
@@ -221,7 +222,7 @@ class RefinedCoder(FixedCoder):
         if n_id is None:
             n_id = torch.arange(self.num_nodes, device=gradient.device)
         else:
-            n_id, gradient = _by_node(n_id, gradient)
+            n_id, gradient = sum_by_node(n_id, gradient)
         for chunk in row_chunks(n_id.numel(), basis.size(1)):
             nodes = n_id[chunk]
             codes = read_codes(self.packed, nodes, sizes[told:], self.prefix)
@@ -274,12 +275,3 @@ class RefinedCoder(FixedCoder):
     def __repr__(self) -> str:
         """As any strategy's; ``codes='given'`` for codes that are a buffer."""
         return Strategy.__repr__(self)
-
-
-def _by_node(n_id: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-    """Add up the gradients of a node that occurs more than once in a batch."""
-    nodes, which = torch.unique(n_id, return_inverse=True)
-    if nodes.numel() == n_id.numel():
-        return n_id, gradient
-    total = gradient.new_zeros(nodes.numel(), gradient.size(1))
-    return nodes, total.index_add_(0, which, gradient)

@@ -12,10 +12,14 @@ from scipy import sparse
 
 from kdgraph.baselines import (
     FullEmbedding,
+    Int8Embedding,
     LowRankEmbedding,
     PositionHashEmbedding,
+    QuantizedRows,
     TensorTrainEmbedding,
+    quantize_table,
 )
+from kdgraph.baselines.quantized_table import Method
 from kdgraph.baselines.tensor_train import covering_factors
 from kdgraph.codes import CodeTable, partition_codes, partition_graph
 from kdgraph.codes.progress import Progress
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_COMPRESSION = 50
 """Times smaller than the float32 table, where neither bytes nor sizes are given."""
 DEFAULT_RANK = 4
+ADAGRAD_LR = 5.0
+"""Times the learning rate of Adam."""
 
 Make = Callable[["TrainConfig", int, Reading], Encoder]
 """From a configuration, N and what was read; an empty reading asks for sizes alone."""
@@ -156,6 +162,35 @@ def _no_levels(config: TrainConfig, num_nodes: int, max_bytes: int) -> CodeTable
     return CodeTable(packed, sizes)
 
 
+def _int8(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    # Row-wise Adagrad slows down, and wants more than Adam does.
+    return Int8Embedding(
+        num_nodes,
+        config.dim,
+        lr=ADAGRAD_LR * config.lr,
+        weight_decay=config.weight_decay or 0.0,
+    )
+
+
+def _rounded(bits: int) -> Finish:
+    """Rows of a trained table rounded to so many bits."""
+
+    def finish(_: TrainConfig, table: Encoder, __: int) -> Encoder:
+        return QuantizedRows.of(table().detach(), bits)
+
+    return finish
+
+
+def _quantized(method: Method) -> Finish:
+    """A trained table in codes."""
+
+    def finish(config: TrainConfig, table: Encoder, seed: int) -> Encoder:
+        most = budget(config, table.num_nodes)
+        return quantize_table(table().detach(), method, max_bytes=most, seed=seed)
+
+    return finish
+
+
 RIVALS: dict[str, Rival] = {
     "full": Rival(_full),
     "lowrank": Rival(_low_rank),
@@ -163,4 +198,10 @@ RIVALS: dict[str, Rival] = {
     "tensor-train-metis": Rival(_tensor_train, _metis_order),
     "position": Rival(_position, _position_levels),
     "position-hash": Rival(_position_hash, _position_hash_levels),
+    "int8": Rival(_full, finish=_rounded(8)),
+    "int4": Rival(_full, finish=_rounded(4)),
+    "int8-training": Rival(_int8),
+    "pq": Rival(_full, finish=_quantized("pq")),
+    "opq": Rival(_full, finish=_quantized("opq")),
+    "rq": Rival(_full, finish=_quantized("rq")),
 }
