@@ -99,8 +99,8 @@ def _metis_order(
     _: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
 ) -> Reading:
     """The nodes by cluster of a cluster, whose digits are those of the cores."""
-    first, second, _ = covering_factors(adj.shape[0])
-    found = partition_graph(adj, (first, second), seed=seed, progress=progress)
+    branching = covering_factors(adj.shape[0])[:2]
+    found = partition_graph(adj, branching, seed=seed, progress=progress)
     return Reading(rows=torch.from_numpy(found.order))
 
 
