@@ -1,7 +1,10 @@
 """Baselines: what codes are compared with, under the same law."""
 
+from kdgraph.baselines.dpq import dpq_sizes, dpq_sx, dpq_vq
 from kdgraph.baselines.full import FullEmbedding
+from kdgraph.baselines.hash_decoder import decoder_sizes, hash_decoder
 from kdgraph.baselines.int8 import Int8Embedding
+from kdgraph.baselines.kd_encoding import kd_encoding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
 from kdgraph.baselines.position_hash import PositionHashEmbedding
@@ -23,7 +26,13 @@ __all__ = [
     "QuantizedRows",
     "Spreading",
     "TensorTrainEmbedding",
+    "decoder_sizes",
+    "dpq_sizes",
+    "dpq_sx",
+    "dpq_vq",
     "fitting_sizes",
+    "hash_decoder",
+    "kd_encoding",
     "quantize_table",
     "unfilled",
 ]

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from kdgraph.baselines.coded_bytes import coded_bytes
 from kdgraph.baselines.opq import learn_rotation
 from kdgraph.codes import CodeTable, Quantization, product_quantize, residual_quantize
 from kdgraph.codes.rows import check_rows, count_distinct
@@ -142,9 +143,8 @@ def fitting_sizes(
     ]
 
     def taken(count: int, size: int) -> int:
-        with torch.device("meta"):
-            composer = _composer(method, Sizes(count, size), embedding_dim, storage)
-        return num_nodes * row_bytes((size,) * count) + composer.stored_bytes()
+        make = partial(_unbound, method, count, embedding_dim, storage)
+        return coded_bytes(num_nodes, embedding_dim, (size,) * count, make)
 
     fitting, smallest = [], taken(1, 2)
     for bits in range(1, LARGEST_ALPHABET.bit_length()):
@@ -182,15 +182,19 @@ def unfilled(
     return PackedEmbedding(CodeTable(packed, alphabets), composer)
 
 
+def _unbound(
+    method: Method, num_codebooks: int, embedding_dim: int, storage: Storage
+) -> LinearComposer:
+    if method == "rq":
+        return SumComposer(null_code=False, storage=storage)
+    width = embedding_dim // num_codebooks if method == "opq" else None
+    return ConcatComposer(width, null_code=False, storage=storage)
+
+
 def _composer(
     method: Method, sizes: Sizes, embedding_dim: int, storage: Storage
 ) -> LinearComposer:
-    composer: LinearComposer
-    if method == "rq":
-        composer = SumComposer(null_code=False, storage=storage)
-    else:
-        width = embedding_dim // sizes.num_codebooks if method == "opq" else None
-        composer = ConcatComposer(width, null_code=False, storage=storage)
+    composer = _unbound(method, sizes.num_codebooks, embedding_dim, storage)
     composer.bind((sizes.codebook_size,) * sizes.num_codebooks, embedding_dim)
     return composer
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from scipy import sparse
+from torch import Tensor
 
 from kdgraph.baselines import (
     FullEmbedding,
@@ -17,14 +18,27 @@ from kdgraph.baselines import (
     PositionHashEmbedding,
     QuantizedRows,
     TensorTrainEmbedding,
+    decoder_sizes,
+    dpq_sx,
+    dpq_vq,
+    hash_decoder,
+    kd_encoding,
     quantize_table,
 )
+from kdgraph.baselines.kd_encoding import Composition
 from kdgraph.baselines.quantized_table import Method
 from kdgraph.baselines.tensor_train import covering_factors
-from kdgraph.codes import CodeTable, partition_codes, partition_graph
+from kdgraph.codes import (
+    CodeTable,
+    partition_codes,
+    partition_graph,
+    projection_codes,
+)
 from kdgraph.codes.progress import Progress
+from kdgraph.data import Graph
 from kdgraph.encoder import Encoder
 from kdgraph.ops import row_bytes
+from kdgraph.training.correct_and_smooth import SmoothedResult, correct_and_smooth
 from kdgraph.training.reading import Reading
 
 if TYPE_CHECKING:
@@ -40,6 +54,8 @@ Make = Callable[["TrainConfig", int, Reading], Encoder]
 """From a configuration, N and what was read; an empty reading asks for sizes alone."""
 Read = Callable[["TrainConfig", sparse.csr_array, int, "Progress | None"], Reading]
 """From a configuration, the adjacency, a seed and whom to tell."""
+Head = Callable[[Graph, Tensor], SmoothedResult]
+"""From a graph and the class scores of all nodes to scores with a head on top."""
 Finish = Callable[["TrainConfig", Encoder, int], Encoder]
 """From a configuration, a trained encoder and a seed to what is kept of it."""
 
@@ -53,11 +69,14 @@ class Rival:
         read: What it reads off the graph, if it reads anything. (default: ``None``)
         finish: What becomes of it after training, without another step; its scores are
             those of what is kept. (default: ``None``)
+        head: What is made of its class scores, with the labels of the training nodes;
+            the scores are then those of it. (default: ``None``)
     """
 
     make: Make
     read: Read | None = None
     finish: Finish | None = None
+    head: Head | None = None
 
 
 def budget(config: TrainConfig, num_nodes: int) -> int:
@@ -162,6 +181,47 @@ def _no_levels(config: TrainConfig, num_nodes: int, max_bytes: int) -> CodeTable
     return CodeTable(packed, sizes)
 
 
+def _dpq_sx(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    most = budget(config, num_nodes)
+    return dpq_sx(most, num_nodes, config.dim, sparse=config.by_rows)
+
+
+def _dpq_vq(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    most = budget(config, num_nodes)
+    return dpq_vq(most, num_nodes, config.dim, sparse=config.by_rows)
+
+
+def _kd_published(composition: Composition) -> Make:
+    """The KD encoding of 2018 with a composition of its authors."""
+
+    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+        return kd_encoding(
+            budget(config, num_nodes),
+            num_nodes,
+            config.dim,
+            composition=composition,
+            sparse=config.by_rows,
+        )
+
+    return make
+
+
+def _random_projection(
+    config: TrainConfig, num_nodes: int, reading: Reading
+) -> Encoder:
+    most = budget(config, num_nodes)
+    return hash_decoder(most, num_nodes, config.dim, codes=reading.codes)
+
+
+def _projected_codes(
+    config: TrainConfig, adj: sparse.csr_array, seed: int, _: Progress | None
+) -> Reading:
+    """As many bits as fit beside the decoder."""
+    num_nodes = int(adj.shape[0])
+    sizes = decoder_sizes(budget(config, num_nodes), num_nodes, config.dim)
+    return Reading(projection_codes(adj, *sizes[:2], seed=seed))
+
+
 def _int8(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
     # Row-wise Adagrad slows down, and wants more than Adam does.
     return Int8Embedding(
@@ -201,7 +261,14 @@ RIVALS: dict[str, Rival] = {
     "int8": Rival(_full, finish=_rounded(8)),
     "int4": Rival(_full, finish=_rounded(4)),
     "int8-training": Rival(_int8),
+    "dpq-sx": Rival(_dpq_sx),
+    "dpq-vq": Rival(_dpq_vq),
+    "kd-published": Rival(_kd_published("linear")),
+    "kd-published-mlp": Rival(_kd_published("mlp")),
+    "kd-published-lstm": Rival(_kd_published("lstm")),
+    "random-projection": Rival(_random_projection, _projected_codes),
     "pq": Rival(_full, finish=_quantized("pq")),
     "opq": Rival(_full, finish=_quantized("opq")),
     "rq": Rival(_full, finish=_quantized("rq")),
+    "correct-and-smooth": Rival(_full, head=correct_and_smooth),
 }

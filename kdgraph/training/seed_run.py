@@ -255,8 +255,11 @@ class SeedRun:
         head = None
         # All processes score the nodes for it, on whatever machine they are.
         if job.ranks.told(fits_at_once(job.config, self.graph)):
-            scores = trainer.batching.scores(None, best)
-            head = spread_head(self.graph, scores.cpu()).as_dict()
+            scores = trainer.batching.scores(None, best).cpu()
+            head = spread_head(self.graph, scores).as_dict()
+            if rival is not None and rival.head is not None:
+                found = rival.head(self.graph, scores)
+                valid_score, test_score = found.valid_score, found.test_score
         return SeedResult(
             seed=self.seed,
             test_score=test_score,

@@ -11,7 +11,15 @@ from kdgraph.training.methods import build_encoder, without_memory
 from kdgraph.training.rivals import DEFAULT_COMPRESSION, RIVALS, Rival, budget
 
 DIM = 16
-WHOLE = {"full", "int8", "int4", "int8-training", "deepwalk", "node2vec"}
+WHOLE = {
+    "full",
+    "int8",
+    "int4",
+    "int8-training",
+    "deepwalk",
+    "node2vec",
+    "correct-and-smooth",
+}
 """Those whose size is not theirs to choose."""
 
 
@@ -27,7 +35,8 @@ def make_config(method: str, **options: object) -> TrainConfig:
 
 @pytest.mark.parametrize("method", RIVALS)
 def test_rival_trains_within_its_budget(method: str, graph: Graph) -> None:
-    config = make_config(method)
+    # A decoder alone is larger than the table of so few nodes.
+    config = make_config(method, compression=0.3 if "projection" in method else 2.0)
     result = Runner(graph, config).run(1)
     seed = result.seeds[0]
     assert len(seed.losses) == 2
@@ -44,10 +53,10 @@ def test_rival_trains_within_its_budget(method: str, graph: Graph) -> None:
 def test_bytes_are_counted_without_memory(method: str) -> None:
     config = make_config(method, compression=50.0, batching="full", dim=128)
     with without_memory("a table"):
-        encoder = build_encoder(config, 10_000)
+        encoder = build_encoder(config, 100_000)
     assert encoder.inference_bytes() > 0
     if method not in WHOLE and RIVALS[method].finish is None:
-        assert encoder.inference_bytes() <= budget(config, 10_000)
+        assert encoder.inference_bytes() <= budget(config, 100_000)
 
 
 def test_budget_is_what_was_asked() -> None:
