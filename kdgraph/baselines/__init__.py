@@ -1,5 +1,7 @@
 """Baselines: what codes are compared with, under the same law."""
 
+from kdgraph.baselines.cce import CCEEmbedding
+from kdgraph.baselines.frozen import FrozenEmbedding
 from kdgraph.baselines.full import FullEmbedding
 from kdgraph.baselines.int8 import Int8Embedding
 from kdgraph.baselines.label_propagation import LabelPropagation
@@ -15,6 +17,8 @@ from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
 __all__ = [
+    "CCEEmbedding",
+    "FrozenEmbedding",
     "FullEmbedding",
     "Int8Embedding",
     "LabelPropagation",
