@@ -10,6 +10,8 @@ import torch
 
 from kdgraph import Encoder, KDEmbedding
 from kdgraph.baselines import (
+    CCEEmbedding,
+    FrozenEmbedding,
     FullEmbedding,
     Int8Embedding,
     LowRankEmbedding,
@@ -106,6 +108,8 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "position-hash-inter": lambda: PositionHashEmbedding(
         NUM_NODES, DIM, levels(), num_buckets=5, num_hashes=3, intra=False
     ),
+    "cce": lambda: CCEEmbedding(NUM_NODES, DIM, num_rows=5, num_chunks=2),
+    "frozen": lambda: FrozenEmbedding(torch.randn(NUM_NODES, DIM)),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),

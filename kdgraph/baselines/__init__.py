@@ -1,6 +1,8 @@
 """Baselines: what codes are compared with, under the same law."""
 
+from kdgraph.baselines.cce import CCEEmbedding
 from kdgraph.baselines.dpq import dpq_sizes, dpq_sx, dpq_vq
+from kdgraph.baselines.frozen import FrozenEmbedding
 from kdgraph.baselines.full import FullEmbedding
 from kdgraph.baselines.hash_decoder import decoder_sizes, hash_decoder
 from kdgraph.baselines.int8 import Int8Embedding
@@ -18,6 +20,8 @@ from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
 __all__ = [
+    "CCEEmbedding",
+    "FrozenEmbedding",
     "FullEmbedding",
     "Int8Embedding",
     "LabelPropagation",

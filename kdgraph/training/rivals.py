@@ -12,6 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from kdgraph.baselines import (
+    CCEEmbedding,
     FullEmbedding,
     Int8Embedding,
     LowRankEmbedding,
@@ -222,6 +223,14 @@ def _projected_codes(
     return Reading(projection_codes(adj, *sizes[:2], seed=seed))
 
 
+def _cce(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    # A few times, early: most of the epochs are left after the last.
+    tenth = max(1, (config.epochs or 0) // 10)
+    after = (tenth, 2 * tenth, 3 * tenth)
+    most = budget(config, num_nodes)
+    return CCEEmbedding.within(most, num_nodes, config.dim, cluster_after=after)
+
+
 def _int8(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
     # Row-wise Adagrad slows down, and wants more than Adam does.
     return Int8Embedding(
@@ -258,6 +267,7 @@ RIVALS: dict[str, Rival] = {
     "tensor-train-metis": Rival(_tensor_train, _metis_order),
     "position": Rival(_position, _position_levels),
     "position-hash": Rival(_position_hash, _position_hash_levels),
+    "cce": Rival(_cce),
     "int8": Rival(_full, finish=_rounded(8)),
     "int4": Rival(_full, finish=_rounded(4)),
     "int8-training": Rival(_int8),
