@@ -5,14 +5,16 @@ import io
 from pathlib import Path
 from typing import Any
 
+from benchmarks.node_classification.convert import CONVERSIONS
 from kdgraph.cli.main import build_parser
 from kdgraph.cli.train_options import DATASETS
 from kdgraph.codes import CodeRecipe
 from kdgraph.data import load_graph
+from kdgraph.data._download import default_root
 from kdgraph.training import Runner, TrainConfig
 
-READY = ("ogbn-proteins", "ogbn-mag")
-"""Graphs without a name on the command line: the folder where they are prepared."""
+CONVERTED = tuple(CONVERSIONS)
+"""Graphs without a name on the command line: ``NAME.npz`` beside the data sets."""
 
 
 def validate(options: dict[str, Any], dataset: str) -> None:
@@ -22,7 +24,7 @@ def validate(options: dict[str, Any], dataset: str) -> None:
         ValueError: What is wrong, in a sentence.
     """
     names = [name.strip() for name in DATASETS.split(",")]
-    if dataset not in (*names, *READY):
+    if dataset not in (*names, *CONVERTED):
         raise ValueError(
             f"unknown data set {dataset!r}: expected one of {', '.join(names)}"
         )
@@ -35,7 +37,7 @@ def run(
     options: dict[str, Any], dataset: str, seeds: int, root: Path | None
 ) -> dict[str, Any]:
     """Train all seeds, and say what came out, with the curve of each."""
-    graph = load_graph(dataset, root and str(root))
+    graph = load_graph(_named(dataset, root), root and str(root))
     result = Runner(graph, config_of(options, dataset)).run(seeds)
     curves = [
         {
@@ -47,6 +49,23 @@ def run(
         for seed in result.seeds
     ]
     return result.as_dict() | {"curves": curves}
+
+
+def _named(dataset: str, root: Path | None) -> str:
+    """What ``kdgraph train`` calls a graph.
+
+    Raises:
+        FileNotFoundError: One that has to be converted and was not.
+    """
+    if dataset not in CONVERTED:
+        return dataset
+    path = (root or default_root(None)) / f"{dataset}.npz"
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} does not exist; python -m benchmarks.node_classification.convert "
+            f"{dataset} --root {path.parent} makes it"
+        )
+    return str(path)
 
 
 def config_of(options: dict[str, Any], dataset: str) -> TrainConfig:

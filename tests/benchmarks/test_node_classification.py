@@ -2,10 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks.harness.experiment import BENCHMARKS, Experiment, load_experiments
-from benchmarks.node_classification import codes_page, quick_page, task
+from benchmarks.node_classification import codes_page, convert, quick_page, task
 from benchmarks.node_classification.panel import AUTO, LEARNED, READ, Panel, collect
 from kdgraph.cli.main import build_parser
 from kdgraph.training import TrainConfig
@@ -261,3 +262,32 @@ def test_seeds_of_an_experiment_are_what_differs():
     (auto,) = (one for one in EXPERIMENTS if one.name == "kd-auto")
     assert (recurrent.seeds_on("pubmed"), recurrent.seeds_on("ogbn-arxiv")) == (2, 3)
     assert auto.seeds_on("cora") == 10
+
+
+def test_graphs_of_ogb_become_files_that_train(tmp_path):
+    edges = np.array([[0, 1, 2], [1, 2, 0]])
+    split = {"train": [0], "valid": [1], "test": [2]}
+    labels = np.eye(3, 5, dtype=np.int64)
+    graph = {"edge_index": edges, "num_nodes": 3}
+    np.savez(tmp_path / "ogbn-proteins.npz", **convert.proteins(graph, labels, split))
+    options = {"method": "full", "dim": 4, "hidden-dim": 4, "epochs": 1}
+    result = task.run(options, "ogbn-proteins", 1, tmp_path)
+    assert (result["metric"], result["num_nodes"]) == ("micro-F1", 3)
+    with pytest.raises(FileNotFoundError, match="convert ogbn-mag --root .* makes it"):
+        task.run(options, "ogbn-mag", 1, tmp_path)
+
+
+def test_papers_come_first_and_others_have_no_class():
+    graph = {
+        "num_nodes_dict": {"author": 2, "paper": 3},
+        "edge_index_dict": {
+            ("author", "writes", "paper"): np.array([[0, 1], [2, 0]]),
+            ("paper", "cites", "paper"): np.array([[0], [1]]),
+        },
+    }
+    labels = {"paper": np.array([[4], [5], [6]])}
+    split = {part: {"paper": np.array([0])} for part in ("train", "valid", "test")}
+    found = convert.mag(graph, labels, split)
+    assert found["num_nodes"] == 5
+    assert found["y"].tolist() == [4, 5, 6, -1, -1]
+    assert found["edge_index"].tolist() == [[3, 4, 0], [2, 0, 1]]
