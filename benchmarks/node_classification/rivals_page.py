@@ -85,6 +85,8 @@ def texts() -> dict[Path, str]:
 def figures() -> dict[Path, str]:
     """The digest of each graph that has results, and of curves and costs."""
     found = _all()
+    if not found:
+        return {}
     return {
         FIGURES / f"{dataset}.svg": front_figure.digest(here)
         for dataset, here in found.items()
@@ -106,7 +108,9 @@ def render() -> str:
     """The page as Markdown."""
     found = _all()
     sections = [_section(dataset, here) for dataset, here in found.items()]
-    parts = [HEAD, _fronts(found), _equals(found), _literature(found), _FIGURES]
+    parts = [HEAD]
+    if found:
+        parts += [_fronts(found), _equals(found), _literature(found), _FIGURES]
     return "\n".join(part for part in [*parts, *sections] if part)
 
 
