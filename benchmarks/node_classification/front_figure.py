@@ -55,7 +55,7 @@ def draw(found: Sequence[Outcome], title: str, path: Path) -> None:
             ncols=3,
             frameon=False,
         )
-        figure.tight_layout()
+        figure.subplots_adjust(wspace=0.07, bottom=0.16)
         figure.savefig(
             path,
             format="svg",
