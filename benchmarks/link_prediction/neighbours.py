@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor
 
 from benchmarks.link_prediction.split import LinkSplit
@@ -33,8 +32,10 @@ def adamic_adar(graph: Graph, heads: Tensor, tails: Tensor) -> Tensor:
     # A common neighbour has two links at least; others are never counted.
     weight = 1.0 / np.log(np.maximum(degree, 2))
     scores = [
-        sparse.csr_array(graph.adj[u.numpy()].multiply(graph.adj[v.numpy()])) @ weight
-        for u, v in zip(heads.split(CHUNK), tails.split(CHUNK), strict=True)
+        np.asarray(graph.adj[u.numpy()].multiply(graph.adj[v.numpy()]) @ weight)
+        for u, v in zip(
+            torch.split(heads, CHUNK), torch.split(tails, CHUNK), strict=True
+        )
     ]
     return torch.from_numpy(np.concatenate(scores))
 

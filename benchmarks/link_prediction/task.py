@@ -25,6 +25,7 @@ from kdgraph.training.peak_memory import peak_rss_bytes
 from kdgraph.training.read_before import ReadBefore
 from kdgraph.training.read_graph import read_codes
 from kdgraph.training.recipes import resolve_config
+from kdgraph.training.result import summary
 
 NEIGHBOURS = "adamic-adar"
 """A method that is no encoder: it counts common neighbours."""
@@ -123,21 +124,12 @@ def _result(found: Sequence[LinkSeed], split: LinkSplit) -> dict[str, Any]:
             "corrupted_per_query": CORRUPTED,
         },
         "metric": f"Hits@{HITS}",
-        "test_score": _summary([one.test_hits for one in found]),
-        "valid_score": _summary([one.valid_hits for one in found]),
-        "mrr": _summary([one.test_mrr for one in found]),
-        "valid_mrr": _summary([one.valid_mrr for one in found]),
+        "test_score": summary([one.test_hits for one in found]),
+        "valid_score": summary([one.valid_hits for one in found]),
+        "mrr": summary([one.test_mrr for one in found]),
+        "valid_mrr": summary([one.valid_mrr for one in found]),
         "inference_bytes": found[0].inference_bytes,
         "training_bytes": found[0].training_bytes,
         "seconds_per_epoch": sum(one.seconds for one in found) / max(1, steps),
         "coding_seconds": statistics.fmean(one.coding_seconds for one in found),
-    }
-
-
-def _summary(scores: Sequence[float]) -> dict[str, Any]:
-    deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    return {
-        "mean": statistics.fmean(scores),
-        "std": deviation,
-        "seeds": list(scores),
     }
