@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -202,5 +203,5 @@ def _parts(length: int) -> list[slice]:
     """Distances 0, and four ranges of them up to D."""
     most = length - 1
     bounds = [0, *(most * quarter // 4 for quarter in (1, 2, 3, 4))]
-    ranges = [slice(a + 1, b + 1) for a, b in zip(bounds, bounds[1:], strict=False)]
+    ranges = [slice(a + 1, b + 1) for a, b in itertools.pairwise(bounds)]
     return [slice(0, 1), *ranges]
