@@ -11,6 +11,8 @@ PAGES = (
     "node_classification.quick_page",
     "node_classification.rivals_page",
     "node_classification.codes_page",
+    "link_prediction.page",
+    "code_meaning.page",
 )
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent

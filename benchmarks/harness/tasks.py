@@ -24,7 +24,12 @@ class Task(Protocol):
         """
 
 
-TASKS = ("node_classification", "text_classification", "link_prediction")
+TASKS = (
+    "node_classification",
+    "text_classification",
+    "link_prediction",
+    "code_meaning",
+)
 
 
 def task_of(name: str) -> Task:

@@ -1,0 +1,1 @@
+"""What codes mean: how they are used, and what they say about classes."""

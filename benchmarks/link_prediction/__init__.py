@@ -1,0 +1,1 @@
+"""Links that were taken away, found again from vectors and the links that are left."""
