@@ -11,6 +11,7 @@ import torch
 from kdgraph import Encoder, KDEmbedding
 from kdgraph.baselines import (
     FullEmbedding,
+    HashingEmbedding,
     Int8Embedding,
     LowRankEmbedding,
     PositionHashEmbedding,
@@ -106,6 +107,8 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "position-hash-inter": lambda: PositionHashEmbedding(
         NUM_NODES, DIM, levels(), num_buckets=5, num_hashes=3, intra=False
     ),
+    "hashing": lambda: HashingEmbedding(NUM_NODES, DIM, 7),
+    "hashing-sparse": lambda: HashingEmbedding(NUM_NODES, DIM, 7, sparse=True),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),

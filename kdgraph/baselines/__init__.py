@@ -1,6 +1,7 @@
 """Baselines: what codes are compared with, under the same law."""
 
 from kdgraph.baselines.full import FullEmbedding
+from kdgraph.baselines.hashing import HashingEmbedding
 from kdgraph.baselines.int8 import Int8Embedding
 from kdgraph.baselines.label_propagation import LabelPropagation
 from kdgraph.baselines.low_rank import LowRankEmbedding
@@ -16,6 +17,7 @@ from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
 __all__ = [
     "FullEmbedding",
+    "HashingEmbedding",
     "Int8Embedding",
     "LabelPropagation",
     "LowRankEmbedding",
