@@ -71,6 +71,7 @@ class HashFunctions(nn.Module):
         factor, offset = self.constants
         # Integers of 64 bits wrap around: that is the modulus. A shift keeps the sign,
         # so the lower half is cut out of what it leaves.
-        high = (n_id[:, None] * factor).add_(offset)
+        high: Tensor = (n_id[:, None] * factor).add_(offset)
         high.bitwise_right_shift_(32).bitwise_and_((1 << 32) - 1)
-        return high.mul_(self.num_buckets).bitwise_right_shift_(32)
+        high.mul_(self.num_buckets).bitwise_right_shift_(32)
+        return high
