@@ -10,11 +10,14 @@ import torch
 
 from kdgraph import Encoder, KDEmbedding
 from kdgraph.baselines import (
+    BloomEmbedding,
     CCEEmbedding,
     FrozenEmbedding,
     FullEmbedding,
+    HashingEmbedding,
     Int8Embedding,
     LowRankEmbedding,
+    MultiHashEmbedding,
     PositionHashEmbedding,
     QuantizedRows,
     TensorTrainEmbedding,
@@ -110,6 +113,14 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     ),
     "cce": lambda: CCEEmbedding(NUM_NODES, DIM, num_rows=5, num_chunks=2),
     "frozen": lambda: FrozenEmbedding(torch.randn(NUM_NODES, DIM)),
+    "hashing": lambda: HashingEmbedding(NUM_NODES, DIM, 7),
+    "hashing-sparse": lambda: HashingEmbedding(NUM_NODES, DIM, 7, sparse=True),
+    "multi-hash": lambda: MultiHashEmbedding(NUM_NODES, DIM, 7),
+    "multi-hash-sparse": lambda: MultiHashEmbedding(
+        NUM_NODES, DIM, 5, num_hashes=3, sparse=True
+    ),
+    "bloom": lambda: BloomEmbedding(NUM_NODES, DIM, 7),
+    "bloom-sparse": lambda: BloomEmbedding(NUM_NODES, DIM, 7, sparse=True),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.codes import CodeTable
 from kdgraph.encoder import Encoder, Encoding, positive_int
 from kdgraph.ops import (
@@ -19,7 +20,6 @@ from kdgraph.ops import (
 )
 
 _LARGEST_BRANCHING = 256
-_HASH_BITS = 31
 
 
 class PositionHashEmbedding(Encoder):
@@ -35,9 +35,6 @@ class PositionHashEmbedding(Encoder):
     Without buckets it is their position-specific embedding alone (*Pos-emb*). Buckets
     of a node are among those of its cluster on the first level (*intra*), or among all.
     All tables have the full width C here, and importance weights start at 1.
-
-    Hashes are multiply-shift (Dietzfelbinger et al., Journal of Algorithms 1997), with
-    constants that are drawn with the parameters and stored.
 
     Args:
         num_nodes: Number of nodes N.
@@ -112,10 +109,8 @@ class PositionHashEmbedding(Encoder):
                 torch.empty(self.num_buckets, self.embedding_dim)
             )
             self.importance = nn.Parameter(torch.empty(self.num_nodes, self.num_hashes))
-            self.constants: Tensor
-            self.register_buffer(
-                "constants", torch.zeros(2, self.num_hashes, dtype=torch.int64)
-            )
+            share = self.num_buckets // self.groups
+            self.hashes = HashFunctions(self.num_nodes, share, self.num_hashes)
         self.reset_parameters()
 
     @staticmethod
@@ -202,12 +197,7 @@ class PositionHashEmbedding(Encoder):
         if self.buckets is not None and self.importance is not None:
             nn.init.normal_(self.buckets, std=variance**0.5)
             nn.init.ones_(self.importance)
-            drawn = torch.randint(
-                1 << 62, self.constants.shape, device=self.constants.device
-            )
-            # An odd factor loses no bit of the id.
-            drawn[0] |= 1
-            self.constants.copy_(drawn)
+            self.hashes.reset_parameters()
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
         sizes = self.level_sizes
@@ -227,17 +217,10 @@ class PositionHashEmbedding(Encoder):
 
     def _hash(self, n_id: Tensor | None) -> Tensor:
         """Buckets of nodes, ``[B, h]``."""
-        device = self.constants.device
-        ids = torch.arange(self.num_nodes, device=device) if n_id is None else n_id
-        factor, offset = self.constants
-        # 64-bit products wrap around; the highest bits are the best.
-        high = (ids[:, None] * factor + offset) >> (63 - _HASH_BITS)
-        high = high & ((1 << _HASH_BITS) - 1)
-        share = self.num_buckets // self.groups
-        bucket: Tensor = (high * share) >> _HASH_BITS
+        bucket: Tensor = self.hashes(n_id)
         if self.groups > 1:
             first = unpack_nodes(self.levels, n_id, self.level_sizes)[:, 0].long()
-            bucket = bucket + share * first[:, None]
+            bucket = bucket + self.hashes.num_buckets * first[:, None]
         return bucket
 
     def extra_repr(self) -> str:

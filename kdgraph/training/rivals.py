@@ -12,10 +12,13 @@ from scipy import sparse
 from torch import Tensor
 
 from kdgraph.baselines import (
+    BloomEmbedding,
     CCEEmbedding,
     FullEmbedding,
+    HashingEmbedding,
     Int8Embedding,
     LowRankEmbedding,
+    MultiHashEmbedding,
     PositionHashEmbedding,
     QuantizedRows,
     TensorTrainEmbedding,
@@ -108,6 +111,21 @@ def _low_rank(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
 def _says_bytes(config: TrainConfig) -> bool:
     """Whether the configuration says how much may be kept."""
     return any((config.max_bytes, config.bytes_per_node, config.compression))
+
+
+def _hashing(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    sizes = budget(config, num_nodes), num_nodes, config.dim
+    return HashingEmbedding.within(*sizes, sparse=config.by_rows)
+
+
+def _bloom(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    sizes = budget(config, num_nodes), num_nodes, config.dim
+    return BloomEmbedding.within(*sizes, sparse=config.by_rows)
+
+
+def _hash_embeddings(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    sizes = budget(config, num_nodes), num_nodes, config.dim
+    return MultiHashEmbedding.within(*sizes, sparse=config.by_rows)
 
 
 def _tensor_train(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
@@ -263,6 +281,9 @@ def _quantized(method: Method) -> Finish:
 RIVALS: dict[str, Rival] = {
     "full": Rival(_full),
     "lowrank": Rival(_low_rank),
+    "hashing": Rival(_hashing),
+    "bloom": Rival(_bloom),
+    "hash-embeddings": Rival(_hash_embeddings),
     "tensor-train": Rival(_tensor_train),
     "tensor-train-metis": Rival(_tensor_train, _metis_order),
     "position": Rival(_position, _position_levels),

@@ -17,10 +17,10 @@ def buckets_of(encoder):
     share = encoder.num_buckets // encoder.groups
     for node in range(encoder.num_nodes):
         own = []
-        for factor, offset in encoder.constants.t().tolist():
+        for factor, offset in encoder.hashes.constants.t().tolist():
             high = ((factor * node + offset) % 2**64) >> 32
             first = int(LEAVES[node]) // 2 if encoder.groups > 1 else 0
-            own.append(first * share + ((high & (2**31 - 1)) * share >> 31))
+            own.append(first * share + (high * share >> 32))
         found.append(own)
     return found
 
