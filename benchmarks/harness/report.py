@@ -10,6 +10,7 @@ from benchmarks.harness.experiment import BENCHMARKS
 PAGES = (
     "node_classification.quick_page",
     "node_classification.rivals_page",
+    "node_classification.backbones_page",
     "node_classification.codes_page",
     "link_prediction.page",
     "code_meaning.page",
