@@ -14,6 +14,7 @@ from kdgraph.baselines.quantized_table import (
     quantize_table,
     unfilled,
 )
+from kdgraph.baselines.quotient_remainder import QuotientRemainderEmbedding
 from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
@@ -27,6 +28,7 @@ __all__ = [
     "MultiHashEmbedding",
     "PositionHashEmbedding",
     "QuantizedRows",
+    "QuotientRemainderEmbedding",
     "Spreading",
     "TensorTrainEmbedding",
     "fitting_sizes",
