@@ -20,6 +20,7 @@ from kdgraph.baselines import (
     MultiHashEmbedding,
     PositionHashEmbedding,
     QuantizedRows,
+    QuotientRemainderEmbedding,
     TensorTrainEmbedding,
 )
 from kdgraph.coders import (
@@ -121,6 +122,13 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     ),
     "bloom": lambda: BloomEmbedding(NUM_NODES, DIM, 7),
     "bloom-sparse": lambda: BloomEmbedding(NUM_NODES, DIM, 7, sparse=True),
+    "quotient-remainder": lambda: QuotientRemainderEmbedding(NUM_NODES, DIM, 6),
+    "quotient-remainder-sum": lambda: QuotientRemainderEmbedding(
+        NUM_NODES, DIM, 4, operation="sum"
+    ),
+    "quotient-remainder-concat-sparse": lambda: QuotientRemainderEmbedding(
+        NUM_NODES, DIM, 5, operation="concat", sparse=True
+    ),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),

@@ -19,6 +19,7 @@ from kdgraph.baselines.quantized_table import (
     quantize_table,
     unfilled,
 )
+from kdgraph.baselines.quotient_remainder import QuotientRemainderEmbedding
 from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
@@ -34,6 +35,7 @@ __all__ = [
     "MultiHashEmbedding",
     "PositionHashEmbedding",
     "QuantizedRows",
+    "QuotientRemainderEmbedding",
     "Spreading",
     "TensorTrainEmbedding",
     "decoder_sizes",
