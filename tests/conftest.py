@@ -105,12 +105,12 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "tensor-train-uneven": lambda: TensorTrainEmbedding(
         NUM_NODES, DIM, rank=2, num_rows=(5, 1, 6), num_columns=(1, 8, 1)
     ),
-    "position": lambda: PositionHashEmbedding(NUM_NODES, DIM, levels()),
+    "position": lambda: PositionHashEmbedding(NUM_NODES, DIM, digits()),
     "position-hash": lambda: PositionHashEmbedding(
-        NUM_NODES, DIM, levels(), num_buckets=7
+        NUM_NODES, DIM, digits(), num_buckets=7
     ),
     "position-hash-inter": lambda: PositionHashEmbedding(
-        NUM_NODES, DIM, levels(), num_buckets=5, num_hashes=3, intra=False
+        NUM_NODES, DIM, digits(), num_buckets=5, num_hashes=3, intra=False
     ),
     "cce": lambda: CCEEmbedding(NUM_NODES, DIM, num_rows=5, num_chunks=2),
     "frozen": lambda: FrozenEmbedding(torch.randn(NUM_NODES, DIM)),
@@ -143,10 +143,10 @@ class EncoderCase:
     make: Callable[[], Encoder]
 
 
-def levels() -> CodeTable:
+def digits() -> CodeTable:
     """Clusters of two levels: 3, and 2 in each of them."""
     leaves = torch.arange(NUM_NODES) % 6
-    return CodeTable.from_codes(torch.stack([leaves // 2, leaves], 1), (3, 6))
+    return CodeTable.from_codes(torch.stack([leaves // 2, leaves % 2], 1), (3, 2))
 
 
 def given_codes() -> torch.Tensor:

@@ -1,5 +1,7 @@
 """PositionHashEmbedding: where a node is in the graph, and a hashed part beside it."""
 
+import itertools
+import operator
 from collections.abc import Sequence
 from typing import Self
 
@@ -12,14 +14,13 @@ from kdgraph.codes import CodeTable
 from kdgraph.encoder import Encoder, Encoding, positive_int
 from kdgraph.ops import (
     Codebooks,
-    PackedCodes,
     coded_gather,
     position_offsets,
     row_bytes,
     unpack_nodes,
 )
 
-_LARGEST_BRANCHING = 256
+_LARGEST_BRANCHING = 1024
 
 
 class PositionHashEmbedding(Encoder):
@@ -39,9 +40,9 @@ class PositionHashEmbedding(Encoder):
     Args:
         num_nodes: Number of nodes N.
         embedding_dim: Width of a vector C.
-        levels: The cluster of each node on every level, as
-            :func:`kdgraph.codes.partition_codes` gives it with ``kind="levels"``. They
-            are stored packed.
+        digits: The child that each node is in on every level, as
+            :func:`kdgraph.codes.partition_codes` gives it with ``kind="digits"``:
+            :math:`z_l` follows from the first l of them. They are stored packed.
         num_buckets: B; 0 for positions alone. (default: ``0``)
         num_hashes: h. (default: ``2``)
         intra: Whether buckets belong to the clusters of the first level.
@@ -50,14 +51,13 @@ class PositionHashEmbedding(Encoder):
             (default: ``False``)
 
     Raises:
-        TypeError: A size that is not an integer, or levels of another type.
-        ValueError: Levels of another number of nodes, or fewer buckets than clusters.
+        TypeError: A size that is not an integer, or digits of another type.
+        ValueError: Digits of another number of nodes, or fewer buckets than clusters.
 
     Example:
-        >>> clusters = torch.tensor([[0, 0], [0, 1], [1, 2]])
-        >>> levels = CodeTable.from_codes(clusters, (2, 4))
-        >>> encoder = PositionHashEmbedding(3, 8, levels)
-        >>> encoder.inference_bytes()  # 3 nodes of 3 bits, and 2 + 4 rows of 8 floats
+        >>> digits = CodeTable.from_codes(torch.tensor([[0, 0], [0, 1], [1, 0]]), 2)
+        >>> encoder = PositionHashEmbedding(3, 8, digits)
+        >>> encoder.inference_bytes()  # 3 nodes of 2 bits, and 2 + 4 rows of 8 floats
         195
     """
 
@@ -65,7 +65,7 @@ class PositionHashEmbedding(Encoder):
         self,
         num_nodes: int,
         embedding_dim: int,
-        levels: CodeTable,
+        digits: CodeTable,
         *,
         num_buckets: int = 0,
         num_hashes: int = 2,
@@ -74,17 +74,18 @@ class PositionHashEmbedding(Encoder):
     ) -> None:
         super().__init__(num_nodes, embedding_dim)
         name = "PositionHashEmbedding"
-        if not isinstance(levels, CodeTable):
+        if not isinstance(digits, CodeTable):
             raise TypeError(
-                f"{name} expects levels as a CodeTable, got {type(levels).__name__}; "
+                f"{name} expects digits as a CodeTable, got {type(digits).__name__}; "
                 "partition_codes makes one"
             )
-        if levels.packed.size(0) != self.num_nodes or levels.prefix is not None:
+        if digits.packed.size(0) != self.num_nodes or digits.prefix is not None:
             raise ValueError(
-                f"{name} expects levels of {self.num_nodes} nodes, all stored, got "
-                f"{levels.packed.size(0)}"
+                f"{name} expects digits of {self.num_nodes} nodes, all stored, got "
+                f"{digits.packed.size(0)}"
             )
-        self.level_sizes = levels.codebook_sizes
+        self.branching = digits.codebook_sizes
+        self.level_sizes = _clusters(self.branching)
         self.num_buckets = num_buckets and positive_int(
             num_buckets, "num_buckets", name
         )
@@ -97,8 +98,8 @@ class PositionHashEmbedding(Encoder):
                 "intra=False"
             )
         self.sparse = sparse
-        self.levels: Tensor
-        self.register_buffer("levels", levels.packed)
+        self.digits: Tensor
+        self.register_buffer("digits", digits.packed)
         self.positions = nn.Parameter(
             torch.empty(sum(self.level_sizes), self.embedding_dim)
         )
@@ -117,7 +118,7 @@ class PositionHashEmbedding(Encoder):
     def branching_within(
         max_bytes: int, num_nodes: int, embedding_dim: int, num_levels: int = 3
     ) -> tuple[int, ...]:
-        r"""The widest partition whose levels and tables take at most ``max_bytes``.
+        r"""The widest partition whose digits and tables take at most ``max_bytes``.
 
         Every cluster has as many children, :math:`\alpha`, so that level l has
         :math:`\alpha^l` clusters: as many levels as asked, and fewer where not even
@@ -128,12 +129,12 @@ class PositionHashEmbedding(Encoder):
         """
         for depth in range(num_levels, 0, -1):
             for alpha in range(min(_LARGEST_BRANCHING, num_nodes), 1, -1):
-                sizes = [alpha**level for level in range(1, depth + 1)]
-                if sizes[-1] > min(num_nodes, 1 << 16):
+                branching = (alpha,) * depth
+                if alpha**depth > num_nodes:
                     continue
-                tables = 4 * embedding_dim * sum(sizes)
-                if tables + num_nodes * row_bytes(sizes) <= max_bytes:
-                    return (alpha,) * depth
+                tables = 4 * embedding_dim * sum(_clusters(branching))
+                if tables + num_nodes * row_bytes(branching) <= max_bytes:
+                    return branching
         raise ValueError(
             f"PositionHashEmbedding does not fit max_bytes={max_bytes}: two clusters "
             f"take {8 * embedding_dim + num_nodes} bytes; allow more"
@@ -144,13 +145,12 @@ class PositionHashEmbedding(Encoder):
         max_bytes: int,
         num_nodes: int,
         embedding_dim: int,
-        level_sizes: Sequence[int],
+        branching: Sequence[int],
         num_hashes: int = 2,
     ) -> int:
-        """The buckets that fit beside levels and importance weights, maybe none."""
-        taken = 4 * embedding_dim * sum(level_sizes) + num_nodes * row_bytes(
-            level_sizes
-        )
+        """The buckets that fit beside positions and importance weights, maybe none."""
+        taken = 4 * embedding_dim * sum(_clusters(branching))
+        taken += num_nodes * row_bytes(branching)
         taken += 4 * num_nodes * num_hashes + 16 * num_hashes
         return max(0, (max_bytes - taken) // (4 * embedding_dim))
 
@@ -160,30 +160,30 @@ class PositionHashEmbedding(Encoder):
         max_bytes: int,
         num_nodes: int,
         embedding_dim: int,
-        levels: CodeTable,
+        digits: CodeTable,
         *,
         num_hashes: int = 2,
         sparse: bool = False,
     ) -> Self:
-        """The one with as many buckets as fit beside given levels.
+        """The one with as many buckets as fit beside given positions.
 
         Raises:
             ValueError: Not a bucket for each cluster of the first level fits.
         """
-        sizes = levels.codebook_sizes
+        sizes = digits.codebook_sizes
         buckets = cls.buckets_within(
             max_bytes, num_nodes, embedding_dim, sizes, num_hashes
         )
         if buckets < sizes[0]:
             raise ValueError(
                 f"PositionHashEmbedding does not fit max_bytes={max_bytes}: beside "
-                f"levels {sizes} and importance weights {buckets} buckets fit, and "
+                f"positions {sizes} and importance weights {buckets} buckets fit, and "
                 f"{sizes[0]} clusters need one each; allow more"
             )
         return cls(
             num_nodes,
             embedding_dim,
-            levels,
+            digits,
             num_buckets=buckets,
             num_hashes=num_hashes,
             sparse=sparse,
@@ -200,26 +200,33 @@ class PositionHashEmbedding(Encoder):
             self.hashes.reset_parameters()
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
+        clusters = self._clusters_of(n_id)
         sizes = self.level_sizes
         offsets = torch.tensor(position_offsets(sizes), device=self.positions.device)
         books = Codebooks(self.positions, offsets, sizes)
-        codes = PackedCodes(self.levels, sizes)
-        x = coded_gather(codes, books, n_id, compose="sum", check=False)
+        x = coded_gather(clusters, books, compose="sum", check=False)
         if self.buckets is not None and self.importance is not None:
             weights: Tensor = self.importance
             if n_id is not None:
                 weights = functional.embedding(n_id, weights, sparse=self.sparse)
-            hashed = self._hash(n_id)
+            hashed = self._hash(n_id, clusters[:, 0])
             for number in range(self.num_hashes):
                 rows = functional.embedding(hashed[:, number], self.buckets)
                 x = x + weights[:, number : number + 1] * rows
         return Encoding(x, x.new_zeros(()))
 
-    def _hash(self, n_id: Tensor | None) -> Tensor:
-        """Buckets of nodes, ``[B, h]``."""
+    def _clusters_of(self, n_id: Tensor | None) -> Tensor:
+        """Clusters of nodes on every level, ``int64`` ``[B, L]``."""
+        digits = unpack_nodes(self.digits, n_id, self.branching)
+        levels = [digits[:, 0]]
+        for level, children in enumerate(self.branching[1:], 1):
+            levels.append(levels[-1] * children + digits[:, level])
+        return torch.stack(levels, dim=1)
+
+    def _hash(self, n_id: Tensor | None, first: Tensor) -> Tensor:
+        """Buckets of nodes in clusters of the first level, ``[B, h]``."""
         bucket: Tensor = self.hashes(n_id)
         if self.groups > 1:
-            first = unpack_nodes(self.levels, n_id, self.level_sizes)[:, 0].long()
             bucket = bucket + self.hashes.num_buckets * first[:, None]
         return bucket
 
@@ -230,3 +237,8 @@ class PositionHashEmbedding(Encoder):
         if self.num_buckets:
             hashed = f", num_buckets={self.num_buckets}, num_hashes={self.num_hashes}"
         return f"{super().extra_repr()}, levels={levels}{hashed}"
+
+
+def _clusters(branching: Sequence[int]) -> tuple[int, ...]:
+    """Clusters on every level."""
+    return tuple(itertools.accumulate(branching, operator.mul))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -188,16 +187,15 @@ def _levels(
     num_nodes = int(adj.shape[0])
     branching = PositionHashEmbedding.branching_within(max_bytes, num_nodes, config.dim)
     return Reading(
-        partition_codes(adj, branching, kind="levels", seed=seed, progress=progress)
+        partition_codes(adj, branching, kind="digits", seed=seed, progress=progress)
     )
 
 
 def _no_levels(config: TrainConfig, num_nodes: int, max_bytes: int) -> CodeTable:
     """Levels of the right sizes, all zero: for what only counts bytes."""
     branching = PositionHashEmbedding.branching_within(max_bytes, num_nodes, config.dim)
-    sizes = tuple(math.prod(branching[: end + 1]) for end in range(len(branching)))
-    packed = torch.zeros(num_nodes, row_bytes(sizes), dtype=torch.uint8)
-    return CodeTable(packed, sizes)
+    packed = torch.zeros(num_nodes, row_bytes(branching), dtype=torch.uint8)
+    return CodeTable(packed, branching)
 
 
 def _dpq_sx(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
