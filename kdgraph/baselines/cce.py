@@ -151,7 +151,8 @@ class CCEEmbedding(Encoder):
         bound = self.embedding_dim**-0.5
         nn.init.uniform_(self.tables, -bound, bound)
         sizes = self.pointer_sizes
-        self.packed.copy_(random_codes(self.num_nodes, len(sizes), sizes).packed)
+        if not self.packed.is_meta:
+            self.packed.copy_(random_codes(self.num_nodes, len(sizes), sizes).packed)
 
     def after_epoch(self, epoch: int) -> None:
         """Cluster where the schedule says so."""

@@ -22,8 +22,10 @@ from kdgraph.codes.random import compact_codes, expand_sizes, random_codes
 from kdgraph.codes.recipe import CodeRecipe, Order
 from kdgraph.codes.recluster import recluster
 from kdgraph.codes.refine import refine_codes, trust_region_target
+from kdgraph.codes.skip_gram import deepwalk_vectors, node2vec_vectors
 from kdgraph.codes.spectral import spectral_codes
 from kdgraph.codes.table import CodeTable, check_codebook_sizes
+from kdgraph.codes.walks import random_walks
 
 __all__ = [
     "CodeRecipe",
@@ -36,18 +38,21 @@ __all__ = [
     "clusters_of",
     "combine_codes",
     "compact_codes",
+    "deepwalk_vectors",
     "diffusion_vectors",
     "expand_sizes",
     "extend_codes",
     "hash_codes",
     "kmeans",
     "netmf_vectors",
+    "node2vec_vectors",
     "partition_codes",
     "partition_graph",
     "product_quantize",
     "projection_codes",
     "prone_vectors",
     "random_codes",
+    "random_walks",
     "recluster",
     "refine_codes",
     "residual_encode",
