@@ -17,12 +17,12 @@ from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import Storage, row_bytes
 from kdgraph.packed import PackedEmbedding
 
-SAMPLE_ROWS = 1 << 15
+SAMPLE_ROWS = 1 << 14
 """Rows that sizes are tried on at most."""
 Method = Literal["pq", "opq", "rq"]
 METHODS = ("pq", "opq", "rq")
 LARGEST_ALPHABET = 256
-MOST_POSITIONS = 64
+MOST_POSITIONS = 32
 """Positions of a residual quantisation at most; of a product it is C."""
 
 
@@ -53,9 +53,9 @@ def quantize_table(
     composer, and ``"rq"`` residual quantisation (Chen, Guan, Wang, Sensors 2010). The
     codebooks are the centroids, and nothing is trained afterwards.
 
-    Of each K in :func:`fitting_sizes` the largest D is tried on a random sample of
-    32,768 rows, and what has the least squared error there is taken; for ``"opq"`` that
-    is found without the rotation.
+    Of the sizes in :func:`fitting_sizes`, those with at least three quarters of the
+    most bits a node are tried on a random sample of 16,384 rows, and what has the least
+    squared error there is taken; for ``"opq"`` that is found without the rotation.
 
     Args:
         table: Vectors ``[N, C]``.
@@ -87,6 +87,8 @@ def quantize_table(
         most_choices=count_distinct(sample, LARGEST_ALPHABET),
     )
     quantize = residual_quantize if method == "rq" else product_quantize
+    enough = 3 * _bits(tried[0])[0] / 4
+    tried = [sizes for sizes in tried if _bits(sizes)[0] >= enough]
     sizes, least = tried[0], math.inf
     for other in tried if len(tried) > 1 else ():
         decoded = quantize(sample, *other, seed=seed).decode()
@@ -118,7 +120,7 @@ def fitting_sizes(
 ) -> list[Sizes]:
     """For each K, a power of two up to 256, the largest D that fits.
 
-    Of a product D divides C; of a residual quantisation it is at most 64. Those with
+    Of a product D divides C; of a residual quantisation it is at most 32. Those with
     the most bits a node come first, of equals the larger K.
 
     Args:
