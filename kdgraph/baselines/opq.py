@@ -56,10 +56,7 @@ def learn_rotation(
         True
     """
     rows = check_rows(weight, "learn_rotation")
-    if rows.size(0) > SAMPLE_ROWS:
-        generator = torch.Generator().manual_seed(seed)
-        drawn = torch.randperm(rows.size(0), generator=generator)[:SAMPLE_ROWS]
-        rows = rows[drawn.to(rows.device)]
+    rows = sample_rows(rows, SAMPLE_ROWS, seed)
     rows = rows - rows.mean(dim=0)
     rotation = _balanced_eigenvectors(rows, num_codebooks)
     found = product_quantize(rows @ rotation, num_codebooks, codebook_size, seed=seed)
@@ -74,6 +71,20 @@ def learn_rotation(
         left, _, right = torch.linalg.svd(rows.t() @ torch.cat(coded, dim=1))
         rotation = left @ right
     return rotation
+
+
+def sample_rows(rows: Tensor, most: int, seed: int) -> Tensor:
+    """Some rows at random, or all where those are few.
+
+    Example:
+        >>> sample_rows(torch.ones(5, 2), 3, seed=0).shape
+        torch.Size([3, 2])
+    """
+    if rows.size(0) <= most:
+        return rows
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(rows.size(0), generator=generator)[:most]
+    return rows[drawn.to(rows.device)]
 
 
 def _balanced_eigenvectors(rows: Tensor, num_codebooks: int) -> Tensor:

@@ -1,5 +1,6 @@
 """A trained table quantised afterwards: product, rotated product or residual."""
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple
@@ -8,18 +9,20 @@ import torch
 from torch import Tensor
 
 from kdgraph.baselines.coded_bytes import coded_bytes
-from kdgraph.baselines.opq import learn_rotation
-from kdgraph.codes import CodeTable, Quantization, product_quantize, residual_quantize
+from kdgraph.baselines.opq import learn_rotation, sample_rows
+from kdgraph.codes import CodeTable, product_quantize, residual_quantize
 from kdgraph.codes.rows import check_rows, count_distinct
 from kdgraph.composers import ConcatComposer, LinearComposer, SumComposer
 from kdgraph.composers.stored_linear import StoredLinear
 from kdgraph.ops import Storage, row_bytes
 from kdgraph.packed import PackedEmbedding
 
+SAMPLE_ROWS = 1 << 14
+"""Rows that sizes are tried on at most."""
 Method = Literal["pq", "opq", "rq"]
 METHODS = ("pq", "opq", "rq")
 LARGEST_ALPHABET = 256
-MOST_POSITIONS = 64
+MOST_POSITIONS = 32
 """Positions of a residual quantisation at most; of a product it is C."""
 
 
@@ -50,8 +53,9 @@ def quantize_table(
     composer, and ``"rq"`` residual quantisation (Chen, Guan, Wang, Sensors 2010). The
     codebooks are the centroids, and nothing is trained afterwards.
 
-    Of each K in :func:`fitting_sizes` the largest D is tried, and what has the least
-    squared error is kept; for ``"opq"`` that is found without the rotation.
+    Of the sizes in :func:`fitting_sizes`, those with at least three quarters of the
+    most bits a node are tried on a random sample of 16,384 rows, and what has the least
+    squared error there is taken; for ``"opq"`` that is found without the rotation.
 
     Args:
         table: Vectors ``[N, C]``.
@@ -73,27 +77,29 @@ def quantize_table(
         True
     """
     rows = check_rows(table, "quantize_table")
-    distinct = count_distinct(rows, min(LARGEST_ALPHABET, rows.size(0)))
+    sample = sample_rows(rows, SAMPLE_ROWS, seed)
     tried = fitting_sizes(
         method,
         max_bytes,
         rows.size(0),
         rows.size(1),
         storage=storage,
-        most_choices=distinct,
+        most_choices=count_distinct(sample, LARGEST_ALPHABET),
     )
     quantize = residual_quantize if method == "rq" else product_quantize
-    found, sizes = quantize(rows, *tried[0], seed=seed), tried[0]
-    least = _squared_error(found, rows)
-    for other in tried[1:]:
-        quantized = quantize(rows, *other, seed=seed)
-        error = _squared_error(quantized, rows)
+    enough = 3 * _bits(tried[0])[0] / 4
+    tried = [sizes for sizes in tried if _bits(sizes)[0] >= enough]
+    sizes, least = tried[0], math.inf
+    for other in tried if len(tried) > 1 else ():
+        decoded = quantize(sample, *other, seed=seed).decode()
+        error = float((decoded - sample).square().sum())
         if error < least:
-            found, sizes, least = quantized, other, error
+            sizes, least = other, error
     mean = rows.mean(dim=0)
     if method == "opq":
         rotation = learn_rotation(rows, *sizes, seed=seed)
-        found = product_quantize((rows - mean) @ rotation, *sizes, seed=seed)
+        rows = (rows - mean) @ rotation
+    found = quantize(rows, *sizes, seed=seed)
     composer = _composer(method, sizes, rows.size(1), storage)
     with torch.no_grad():
         composer.weight.copy_(torch.cat(found.codebooks))
@@ -114,7 +120,7 @@ def fitting_sizes(
 ) -> list[Sizes]:
     """For each K, a power of two up to 256, the largest D that fits.
 
-    Of a product D divides C; of a residual quantisation it is at most 64. Those with
+    Of a product D divides C; of a residual quantisation it is at most 32. Those with
     the most bits a node come first, of equals the larger K.
 
     Args:
@@ -216,10 +222,3 @@ def _largest(
 def _bits(sizes: Sizes) -> tuple[int, int]:
     bits = (sizes.codebook_size - 1).bit_length()
     return sizes.num_codebooks * bits, sizes.codebook_size
-
-
-def _squared_error(found: Quantization, rows: Tensor) -> float:
-    total = 0.0
-    for part in torch.split(torch.arange(rows.size(0)), 1 << 16):
-        total += float((found.decode(part) - rows[part]).square().sum())
-    return total

@@ -147,6 +147,24 @@ def test_few_distinct_rows_bound_the_alphabet():
         torch.testing.assert_close(encoder(), table, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_file_gives_the_same_vectors(table, method, tmp_path):
+    encoder = quantize_table(table, method, max_bytes=3000)
+    encoder.save(tmp_path / "table.kdg.safetensors")
+    loaded = PackedEmbedding.load(tmp_path / "table.kdg.safetensors")
+    assert torch.equal(loaded(), encoder())
+    assert loaded.inference_bytes() == encoder.inference_bytes()
+
+
+def test_sizes_are_found_on_a_sample(table, monkeypatch):
+    whole = quantize_table(table, "pq", max_bytes=5000)
+    monkeypatch.setattr("kdgraph.baselines.quantized_table.SAMPLE_ROWS", 100)
+    sampled = quantize_table(table, "pq", max_bytes=5000)
+    assert sampled.inference_bytes() <= 5000
+    assert max(sampled.codebook_sizes) <= 100
+    assert error(sampled, table) < 1.5 * error(whole, table)
+
+
 def test_types():
     table = torch.randn(50, 4, dtype=torch.float64)
     assert quantize_table(table, max_bytes=2000)().dtype == torch.float64
