@@ -21,6 +21,7 @@ from kdgraph.baselines import (
     PositionHashEmbedding,
     QuantizedRows,
     QuotientRemainderEmbedding,
+    ROBEEmbedding,
     TensorTrainEmbedding,
 )
 from kdgraph.coders import (
@@ -129,6 +130,9 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     "quotient-remainder-concat-sparse": lambda: QuotientRemainderEmbedding(
         NUM_NODES, DIM, 5, operation="concat", sparse=True
     ),
+    "robe": lambda: ROBEEmbedding(NUM_NODES, DIM, 30, block_size=3),
+    "robe-one": lambda: ROBEEmbedding(NUM_NODES, DIM, 40, block_size=1),
+    "robe-whole": lambda: ROBEEmbedding(NUM_NODES, DIM, 40),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),
     "int4-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM), 4),

@@ -20,6 +20,7 @@ from kdgraph.baselines.quantized_table import (
     unfilled,
 )
 from kdgraph.baselines.quotient_remainder import QuotientRemainderEmbedding
+from kdgraph.baselines.robe import ROBEEmbedding
 from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
@@ -36,6 +37,7 @@ __all__ = [
     "PositionHashEmbedding",
     "QuantizedRows",
     "QuotientRemainderEmbedding",
+    "ROBEEmbedding",
     "Spreading",
     "TensorTrainEmbedding",
     "decoder_sizes",
