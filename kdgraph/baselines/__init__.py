@@ -2,6 +2,7 @@
 
 from kdgraph.baselines.bloom import BloomEmbedding
 from kdgraph.baselines.cce import CCEEmbedding
+from kdgraph.baselines.deep_hash import DeepHashEmbedding
 from kdgraph.baselines.dpq import dpq_sizes, dpq_sx, dpq_vq
 from kdgraph.baselines.frozen import FrozenEmbedding
 from kdgraph.baselines.full import FullEmbedding
@@ -27,6 +28,7 @@ from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 __all__ = [
     "BloomEmbedding",
     "CCEEmbedding",
+    "DeepHashEmbedding",
     "FrozenEmbedding",
     "FullEmbedding",
     "HashingEmbedding",
