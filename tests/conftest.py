@@ -12,6 +12,7 @@ from kdgraph import Encoder, KDEmbedding
 from kdgraph.baselines import (
     BloomEmbedding,
     CCEEmbedding,
+    DeepHashEmbedding,
     FrozenEmbedding,
     FullEmbedding,
     HashingEmbedding,
@@ -21,6 +22,7 @@ from kdgraph.baselines import (
     PositionHashEmbedding,
     QuantizedRows,
     QuotientRemainderEmbedding,
+    ROBEEmbedding,
     TensorTrainEmbedding,
 )
 from kdgraph.coders import (
@@ -128,6 +130,16 @@ BASELINES: dict[str, Callable[[], Encoder]] = {
     ),
     "quotient-remainder-concat-sparse": lambda: QuotientRemainderEmbedding(
         NUM_NODES, DIM, 5, operation="concat", sparse=True
+    ),
+    "robe": lambda: ROBEEmbedding(NUM_NODES, DIM, 30, block_size=3),
+    "robe-one": lambda: ROBEEmbedding(NUM_NODES, DIM, 40, block_size=1),
+    "robe-whole": lambda: ROBEEmbedding(NUM_NODES, DIM, 40),
+    # Of widths that fill registers, so that Mish rounds all rows alike.
+    "deep-hash": lambda: DeepHashEmbedding(
+        NUM_NODES, DIM, 16, num_hashes=12, num_layers=2
+    ),
+    "deep-hash-plain": lambda: DeepHashEmbedding(
+        NUM_NODES, DIM, 16, num_hashes=12, num_layers=1, batch_norm=False
     ),
     "int8": lambda: Int8Embedding(NUM_NODES, DIM),
     "int8-rows": lambda: QuantizedRows.of(torch.randn(NUM_NODES, DIM)),

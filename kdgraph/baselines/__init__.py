@@ -2,6 +2,7 @@
 
 from kdgraph.baselines.bloom import BloomEmbedding
 from kdgraph.baselines.cce import CCEEmbedding
+from kdgraph.baselines.deep_hash import DeepHashEmbedding
 from kdgraph.baselines.dpq import dpq_sizes, dpq_sx, dpq_vq
 from kdgraph.baselines.frozen import FrozenEmbedding
 from kdgraph.baselines.full import FullEmbedding
@@ -20,12 +21,14 @@ from kdgraph.baselines.quantized_table import (
     unfilled,
 )
 from kdgraph.baselines.quotient_remainder import QuotientRemainderEmbedding
+from kdgraph.baselines.robe import ROBEEmbedding
 from kdgraph.baselines.spreading import Spreading
 from kdgraph.baselines.tensor_train import TensorTrainEmbedding
 
 __all__ = [
     "BloomEmbedding",
     "CCEEmbedding",
+    "DeepHashEmbedding",
     "FrozenEmbedding",
     "FullEmbedding",
     "HashingEmbedding",
@@ -36,6 +39,7 @@ __all__ = [
     "PositionHashEmbedding",
     "QuantizedRows",
     "QuotientRemainderEmbedding",
+    "ROBEEmbedding",
     "Spreading",
     "TensorTrainEmbedding",
     "decoder_sizes",
