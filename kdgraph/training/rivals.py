@@ -13,6 +13,8 @@ from torch import Tensor
 from kdgraph.baselines import (
     BloomEmbedding,
     CCEEmbedding,
+    DeepHashEmbedding,
+    FrozenEmbedding,
     FullEmbedding,
     HashingEmbedding,
     Int8Embedding,
@@ -20,6 +22,8 @@ from kdgraph.baselines import (
     MultiHashEmbedding,
     PositionHashEmbedding,
     QuantizedRows,
+    QuotientRemainderEmbedding,
+    ROBEEmbedding,
     TensorTrainEmbedding,
     decoder_sizes,
     dpq_sx,
@@ -30,9 +34,12 @@ from kdgraph.baselines import (
 )
 from kdgraph.baselines.kd_encoding import Composition
 from kdgraph.baselines.quantized_table import Method
+from kdgraph.baselines.quotient_remainder import Operation
 from kdgraph.baselines.tensor_train import covering_factors
 from kdgraph.codes import (
     CodeTable,
+    deepwalk_vectors,
+    node2vec_vectors,
     partition_codes,
     partition_graph,
     projection_codes,
@@ -50,6 +57,8 @@ if TYPE_CHECKING:
 DEFAULT_COMPRESSION = 50
 """Times smaller than the float32 table, where neither bytes nor sizes are given."""
 DEFAULT_RANK = 4
+WALKED_PAIRS = 20_000_000
+"""Of skip-gram on random walks: a minute or less for a seed."""
 ADAGRAD_LR = 5.0
 """Times the learning rate of Adam."""
 
@@ -59,6 +68,8 @@ Read = Callable[["TrainConfig", sparse.csr_array, int, "Progress | None"], Readi
 """From a configuration, the adjacency, a seed and whom to tell."""
 Head = Callable[[Graph, Tensor], SmoothedResult]
 """From a graph and the class scores of all nodes to scores with a head on top."""
+Walk = Callable[..., Tensor]
+"""From an adjacency, a width and keywords to vectors of nodes."""
 Finish = Callable[["TrainConfig", Encoder, int], Encoder]
 """From a configuration, a trained encoder and a seed to what is kept of it."""
 
@@ -125,6 +136,51 @@ def _bloom(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
 def _hash_embeddings(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
     sizes = budget(config, num_nodes), num_nodes, config.dim
     return MultiHashEmbedding.within(*sizes, sparse=config.by_rows)
+
+
+def _quotient_remainder(operation: Operation) -> Make:
+    """Two tables, put together in a way."""
+
+    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+        return QuotientRemainderEmbedding.within(
+            budget(config, num_nodes),
+            num_nodes,
+            config.dim,
+            operation=operation,
+            sparse=config.by_rows,
+        )
+
+    return make
+
+
+def _robe(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    sizes = budget(config, num_nodes), num_nodes, config.dim
+    return ROBEEmbedding.within(*sizes, block_size=1)
+
+
+def _deep_hash(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    sizes = budget(config, num_nodes), num_nodes, config.dim
+    return DeepHashEmbedding.within(*sizes)
+
+
+def _frozen(config: TrainConfig, num_nodes: int, reading: Reading) -> Encoder:
+    vectors = reading.vectors
+    if vectors is None:
+        vectors = torch.empty(num_nodes, config.dim, device="meta")
+    return FrozenEmbedding(vectors)
+
+
+def _walk_vectors(walk: Walk) -> Read:
+    """Vectors of nodes from random walks, before and apart from the network."""
+
+    def read(
+        config: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
+    ) -> Reading:
+        dim, pairs = config.dim, WALKED_PAIRS
+        found = walk(adj, dim, max_pairs=pairs, seed=seed, progress=progress)
+        return Reading(vectors=found)
+
+    return read
 
 
 def _tensor_train(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
@@ -282,6 +338,11 @@ RIVALS: dict[str, Rival] = {
     "hashing": Rival(_hashing),
     "bloom": Rival(_bloom),
     "hash-embeddings": Rival(_hash_embeddings),
+    "qr-sum": Rival(_quotient_remainder("sum")),
+    "qr-product": Rival(_quotient_remainder("product")),
+    "qr-concat": Rival(_quotient_remainder("concat")),
+    "robe": Rival(_robe),
+    "dhe": Rival(_deep_hash),
     "tensor-train": Rival(_tensor_train),
     "tensor-train-metis": Rival(_tensor_train, _metis_order),
     "position": Rival(_position, _position_levels),
@@ -299,5 +360,7 @@ RIVALS: dict[str, Rival] = {
     "pq": Rival(_full, finish=_quantized("pq")),
     "opq": Rival(_full, finish=_quantized("opq")),
     "rq": Rival(_full, finish=_quantized("rq")),
+    "deepwalk": Rival(_frozen, _walk_vectors(deepwalk_vectors)),
+    "node2vec": Rival(_frozen, _walk_vectors(node2vec_vectors)),
     "correct-and-smooth": Rival(_full, head=correct_and_smooth),
 }

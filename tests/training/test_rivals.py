@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from kdgraph.data import Graph, sbm
-from kdgraph.training import Runner, TrainConfig, resolve_config
+from kdgraph.training import Runner, TrainConfig, resolve_config, rivals
 from kdgraph.training.methods import build_encoder, without_memory
 from kdgraph.training.rivals import DEFAULT_COMPRESSION, RIVALS, Rival, budget
 
@@ -31,6 +31,11 @@ def graph() -> Graph:
 def make_config(method: str, **options: object) -> TrainConfig:
     given = {"compression": 2.0, "dim": DIM, "hidden_dim": 8, "epochs": 2} | options
     return TrainConfig(method=method, **given)
+
+
+@pytest.fixture(autouse=True)
+def _few_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rivals, "WALKED_PAIRS", 20_000)
 
 
 @pytest.mark.parametrize("method", RIVALS)
