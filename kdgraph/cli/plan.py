@@ -9,9 +9,12 @@ from kdgraph.coders import default_query_dim
 from kdgraph.training import TrainConfig, plan
 from kdgraph.training.choose_batching import BATCH_SIZE, FANOUT
 from kdgraph.training.large_plan import DIGITS, measured_costs, plan_large
-from kdgraph.training.plan import graph_bytes
+from kdgraph.training.plan import PlanRow, graph_bytes
+from kdgraph.training.plan_rivals import Unfit, plan_rivals
 from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, default_codebooks
-from kdgraph.training.rivals import DEFAULT_RANK
+from kdgraph.training.rivals import DEFAULT_COMPRESSION, DEFAULT_RANK
+
+HEADER = ("method", "stored", "of full", "training", "of full", "per node")
 
 
 def add_parser(commands: Any) -> None:
@@ -66,6 +69,20 @@ def add_parser(commands: Any) -> None:
         metavar="R",
         help="of the low-rank table",
     )
+    rivals = parser.add_mutually_exclusive_group()
+    rivals.add_argument(
+        "--compression",
+        type=float,
+        default=DEFAULT_COMPRESSION,
+        metavar="X",
+        help="of rivals: at least so many times smaller than a table",
+    )
+    rivals.add_argument(
+        "--max-bytes",
+        type=int,
+        metavar="B",
+        help="of rivals: the largest that fits, instead",
+    )
     large = parser.add_argument_group(
         "training on a large graph, with --num-edges: hours from measured costs"
     )
@@ -114,6 +131,12 @@ def run(arguments: argparse.Namespace) -> None:
         else arguments.query_dim,
         rank=arguments.rank,
     )
+    rivals = plan_rivals(
+        num_nodes,
+        dim,
+        compression=arguments.compression,
+        max_bytes=arguments.max_bytes,
+    )
     edges = arguments.num_edges
     graph = None if edges is None else graph_bytes(num_nodes, edges)
     large = None if edges is None else _large(arguments)
@@ -121,26 +144,43 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{num_nodes:,} nodes, {dim} channels, float32, Adam")
     print(
         text_table(
-            ["method", "stored", "of full", "training", "of full", "per node"],
-            [
-                [
-                    row.method,
-                    human_bytes(row.inference_bytes),
-                    _share(row.inference_bytes, full.inference_bytes),
-                    human_bytes(row.training_bytes),
-                    _share(row.training_bytes, full.training_bytes),
-                    f"{row.inference_bytes / num_nodes:.1f} B",
-                ]
-                for row in rows
-            ],
+            HEADER,
+            [_cells(row, full, num_nodes) for row in rows],
         )
     )
+    _print_rivals(rivals, full, num_nodes)
     if graph is not None:
         print(
-            f"the graph itself, {edges:,} undirected edges as normalised CSR: "
+            f"\nthe graph itself, {edges:,} undirected edges as normalised CSR: "
             f"{human_bytes(graph)}"
         )
         print(f"\n{large}")
+
+
+def _print_rivals(rivals: list[PlanRow | Unfit], full: PlanRow, num_nodes: int) -> None:
+    """A row for each, and why those do not fit that do not."""
+    rows = []
+    for row in rivals:
+        if isinstance(row, PlanRow):
+            rows.append(_cells(row, full, num_nodes))
+        else:
+            rows.append([row.method, "does not fit", *["-"] * (len(HEADER) - 2)])
+    print("\nrivals by --method, those whose size can be chosen in the bytes allowed")
+    print(text_table(HEADER, rows))
+    for row in rivals:
+        if isinstance(row, Unfit):
+            print(f"{row.method}: {row.reason}")
+
+
+def _cells(row: PlanRow, full: PlanRow, num_nodes: int) -> list[str]:
+    return [
+        row.method,
+        human_bytes(row.inference_bytes),
+        _share(row.inference_bytes, full.inference_bytes),
+        human_bytes(row.training_bytes),
+        _share(row.training_bytes, full.training_bytes),
+        f"{row.inference_bytes / num_nodes:.1f} B",
+    ]
 
 
 def _large(arguments: argparse.Namespace) -> str:

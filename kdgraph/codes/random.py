@@ -1,13 +1,13 @@
 """Codes that know nothing of the graph: random ones, and an enumeration."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from kdgraph.codes.table import CHUNK_ROWS, CodeTable, check_codebook_sizes
-from kdgraph.ops import pack
+from kdgraph.ops import pack, row_bytes
 
 
 def random_codes(
@@ -36,12 +36,12 @@ def random_codes(
         200
     """
     sizes = expand_sizes(num_codebooks, codebook_size)
-    parts = []
-    for start in range(0, num_nodes, CHUNK_ROWS):
-        rows = min(CHUNK_ROWS, num_nodes - start)
-        columns = [torch.randint(size, (rows,), generator=generator) for size in sizes]
-        parts.append(pack(torch.stack(columns, dim=1), sizes))
-    return CodeTable(_joined(parts, num_nodes), sizes)
+
+    def columns(start: int, stop: int) -> list[Tensor]:
+        rows = (stop - start,)
+        return [torch.randint(size, rows, generator=generator) for size in sizes]
+
+    return _packed(num_nodes, sizes, columns)
 
 
 def compact_codes(
@@ -68,15 +68,16 @@ def compact_codes(
             f"compact_codes needs at least {num_nodes} combinations, but K = {sizes} "
             f"has {combinations}; raise num_codebooks or codebook_size"
         )
-    parts = []
-    for start in range(0, num_nodes, CHUNK_ROWS):
-        rest = torch.arange(start, min(start + CHUNK_ROWS, num_nodes))
-        columns: list[Tensor] = []
+
+    def columns(start: int, stop: int) -> list[Tensor]:
+        rest = torch.arange(start, stop)
+        digits: list[Tensor] = []
         for size in reversed(sizes):
-            columns.insert(0, rest % size)
+            digits.insert(0, rest % size)
             rest = rest // size
-        parts.append(pack(torch.stack(columns, dim=1), sizes))
-    return CodeTable(_joined(parts, num_nodes), sizes)
+        return digits
+
+    return _packed(num_nodes, sizes, columns)
 
 
 def expand_sizes(
@@ -105,7 +106,17 @@ def expand_sizes(
     return check_codebook_sizes([codebook_size] * num_codebooks)
 
 
-def _joined(parts: list[Tensor], num_nodes: int) -> Tensor:
-    if not parts:
+def _packed(
+    num_nodes: int,
+    sizes: tuple[int, ...],
+    columns: Callable[[int, int], list[Tensor]],
+) -> CodeTable:
+    """Pack chunk by chunk what gives the codes of a range of nodes, by position."""
+    if num_nodes < 1:
         raise ValueError(f"codes need at least one node, got num_nodes={num_nodes}")
-    return torch.cat(parts)
+    packed = torch.empty(num_nodes, row_bytes(sizes), dtype=torch.uint8)
+    # Where only sizes are real, chunks of a billion nodes would take minutes.
+    for start in () if packed.is_meta else range(0, num_nodes, CHUNK_ROWS):
+        stop = min(start + CHUNK_ROWS, num_nodes)
+        packed[start:stop] = pack(torch.stack(columns(start, stop), dim=1), sizes)
+    return CodeTable(packed, sizes)

@@ -3,13 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-
-from kdgraph.coders import FixedCoder
-from kdgraph.codes import CodeTable, expand_sizes
-from kdgraph.embedding import KDEmbedding
-from kdgraph.encoder import Encoder
-from kdgraph.ops import row_bytes
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import (
     build_encoder,
@@ -109,23 +102,13 @@ def _row(method: str, config: TrainConfig, num_nodes: int) -> PlanRow:
     if config.method == "labelprop":
         return PlanRow(method, config, 0, 0)
     with without_memory(f"{num_nodes} nodes of width {config.dim}"):
-        encoder = _encoder(config, num_nodes)
+        encoder = build_encoder(config, num_nodes)
         teacher = None
         if config.guidance == "pretrained":
-            teacher = _encoder(teacher_config(config), num_nodes)
+            teacher = build_encoder(teacher_config(config), num_nodes)
         guides = build_guidance(config, encoder, teacher)
     stored = encoder.inference_bytes()
     return PlanRow(method, config, stored, training_bytes(config, encoder, guides))
-
-
-def _encoder(config: TrainConfig, num_nodes: int) -> Encoder:
-    if config.coder != "fixed" or config.method != "kd":
-        return build_encoder(config, num_nodes)
-    # Random codes are drawn chunk by chunk, which takes long without being needed.
-    sizes = expand_sizes(config.num_codebooks or 0, config.codebook_size or 0)
-    packed = torch.empty(num_nodes, row_bytes(sizes), dtype=torch.uint8)
-    coder = FixedCoder(CodeTable(packed, sizes))
-    return KDEmbedding(num_nodes, config.dim, coder=coder, composer="concat")
 
 
 def graph_bytes(num_nodes: int, num_edges: int, *, weighted: bool = True) -> int:

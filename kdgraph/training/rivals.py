@@ -31,6 +31,7 @@ from kdgraph.baselines import (
     hash_decoder,
     kd_encoding,
     quantize_table,
+    unfilled,
 )
 from kdgraph.baselines.kd_encoding import Composition
 from kdgraph.baselines.quantized_table import Method
@@ -85,12 +86,15 @@ class Rival:
             those of what is kept. (default: ``None``)
         head: What is made of its class scores, with the labels of the training nodes;
             the scores are then those of it. (default: ``None``)
+        kept: What ``finish`` leaves, in its sizes and without a trained table: for what
+            only counts bytes. Given wherever ``finish`` is. (default: ``None``)
     """
 
     make: Make
     read: Read | None = None
     finish: Finish | None = None
     head: Head | None = None
+    kept: Make | None = None
 
 
 def budget(config: TrainConfig, num_nodes: int) -> int:
@@ -322,6 +326,15 @@ def _rounded(bits: int) -> Finish:
     return finish
 
 
+def _rounded_rows(bits: int) -> Make:
+    """Rows of so many bits, all zero."""
+
+    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+        return QuantizedRows(num_nodes, config.dim, bits=bits)
+
+    return make
+
+
 def _quantized(method: Method) -> Finish:
     """A trained table in codes."""
 
@@ -330,6 +343,15 @@ def _quantized(method: Method) -> Finish:
         return quantize_table(table().detach(), method, max_bytes=most, seed=seed)
 
     return finish
+
+
+def _unfilled(method: Method) -> Make:
+    """A quantisation whose codes are all zero."""
+
+    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+        return unfilled(method, budget(config, num_nodes), num_nodes, config.dim)
+
+    return make
 
 
 RIVALS: dict[str, Rival] = {
@@ -348,8 +370,8 @@ RIVALS: dict[str, Rival] = {
     "position": Rival(_position, _position_levels),
     "position-hash": Rival(_position_hash, _position_hash_levels),
     "cce": Rival(_cce),
-    "int8": Rival(_full, finish=_rounded(8)),
-    "int4": Rival(_full, finish=_rounded(4)),
+    "int8": Rival(_full, finish=_rounded(8), kept=_rounded_rows(8)),
+    "int4": Rival(_full, finish=_rounded(4), kept=_rounded_rows(4)),
     "int8-training": Rival(_int8),
     "dpq-sx": Rival(_dpq_sx),
     "dpq-vq": Rival(_dpq_vq),
@@ -357,9 +379,9 @@ RIVALS: dict[str, Rival] = {
     "kd-published-mlp": Rival(_kd_published("mlp")),
     "kd-published-lstm": Rival(_kd_published("lstm")),
     "random-projection": Rival(_random_projection, _projected_codes),
-    "pq": Rival(_full, finish=_quantized("pq")),
-    "opq": Rival(_full, finish=_quantized("opq")),
-    "rq": Rival(_full, finish=_quantized("rq")),
+    "pq": Rival(_full, finish=_quantized("pq"), kept=_unfilled("pq")),
+    "opq": Rival(_full, finish=_quantized("opq"), kept=_unfilled("opq")),
+    "rq": Rival(_full, finish=_quantized("rq"), kept=_unfilled("rq")),
     "deepwalk": Rival(_frozen, _walk_vectors(deepwalk_vectors)),
     "node2vec": Rival(_frozen, _walk_vectors(node2vec_vectors)),
     "correct-and-smooth": Rival(_full, head=correct_and_smooth),

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kdgraph.training.rivals import RIVALS
+
 Kdgraph = Callable[..., Any]
 
 
@@ -50,6 +52,26 @@ def test_papers100m_is_trained_below_64_gib(kdgraph: Kdgraph) -> None:
     assert float(scores.split()[-2]) < one
 
 
+def test_rivals_are_planned_within_a_budget(kdgraph: Kdgraph) -> None:
+    done = kdgraph("plan", "--num-nodes", 1_000_000_000, "--compression", 50)
+    assert (done.status, done.err) == (0, "")
+    named = {line.split()[0]: line.split() for line in done.out.splitlines() if line}
+    assert set(RIVALS) <= set(named)
+    # 2 x (N + C) floats, and bytes of 128 numbers with a step and an offset of 4
+    assert named["lowrank"][1:3] == ["8.0", "GB"]
+    assert named["int8"][1:3] == ["136.0", "GB"]
+    assert named["int8"][5:7] == named["full"][5:7] == ["2.0", "TB"]
+
+
+def test_a_rival_that_does_not_fit_says_why(kdgraph: Kdgraph) -> None:
+    done = kdgraph("plan", "--num-nodes", 50, "--max-bytes", 300)
+    assert done.status == 0
+    lines = [line for line in done.out.splitlines() if line.startswith("lowrank")]
+    row, reason = lines
+    assert row.split() == ["lowrank", "does", "not", "fit", "-", "-", "-", "-"]
+    assert "rank 1 takes 712 bytes" in reason
+
+
 @pytest.mark.parametrize("dim", [1, 7, 30, 97, 100, 128, 1000])
 def test_default_positions_divide_any_width(kdgraph: Kdgraph, dim: int) -> None:
     assert kdgraph("plan", "--num-nodes", 50, "--dim", dim, "--rank", 1).status == 0
@@ -72,6 +94,9 @@ def test_alphabet_per_position(kdgraph: Kdgraph) -> None:
         (("--query-dim", "-3"), "query_dim is at least 1"),
         (("--rank", "0"), "rank is at least 1"),
         (("--rank", "99"), "rank of at most"),
+        (("--compression", "0"), "compression is above 0"),
+        (("--compression", "9", "--max-bytes", "9"), "not allowed with"),
+        (("--max-bytes", "0"), "max_bytes is at least 1"),
         (("--num-edges", "-1"), "num_edges is at least 0"),
         (("--num-edges", "9", "--fanout", "15,0"), "fanout is at least 1, got 0"),
         (("--num-edges", "9", "--machines", "0"), "machines is at least 1, got 0"),

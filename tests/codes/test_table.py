@@ -92,6 +92,23 @@ def test_random_codes_are_uniform_and_seeded():
 
 
 @pytest.mark.parametrize("make", [random_codes, compact_codes])
+def test_codes_are_the_same_in_chunks_and_need_no_memory_to_be_counted(
+    make, monkeypatch
+):
+    torch.manual_seed(0)
+    whole = make(1000, 7, 3).codes()
+    monkeypatch.setattr("kdgraph.codes.random.CHUNK_ROWS", 300)
+    torch.manual_seed(0)
+    parts = make(1000, 7, 3).codes()
+    # The draws of a chunk come position by position: in its first, of other nodes.
+    same = whole if make is compact_codes else whole[:, :1]
+    assert torch.equal(parts[:300, : same.size(1)], same[:300])
+    assert parts.amax() == 2
+    with torch.device("meta"):
+        assert make(10**9, 20, 3).nbytes == 5 * 10**9
+
+
+@pytest.mark.parametrize("make", [random_codes, compact_codes])
 def test_no_nodes(make):
     with pytest.raises(ValueError, match="at least one node"):
         make(0, 2, 4)
