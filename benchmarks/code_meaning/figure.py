@@ -24,6 +24,10 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0
 SHAPES = ("o", "s", "^", "D", "v", "P", "X")
 GREYS = ("0.5", "0.95")
 """Once colours are used up: the same shapes, darker, and then white."""
+AREA = 1500.0
+"""Of all markers of a map together, in square points."""
+SMALLEST = 9.0
+"""Of a marker, so that its shape can be told."""
 _SETTINGS: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -58,7 +62,7 @@ def draw(kind: str, found: dict[str, Codes], title: str, path: Path) -> None:
     with mpl.rc_context(_SETTINGS):
         figure = Figure()
         _KINDS[kind](figure, found)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        figure.suptitle(title, x=0.01, y=1.0, ha="left", va="bottom", fontweight="bold")
         figure.savefig(
             path,
             format="svg",
@@ -72,12 +76,17 @@ def draw(kind: str, found: dict[str, Codes], title: str, path: Path) -> None:
 
 
 def _panels(
-    figure: Figure, found: dict[str, Codes], height: float, *, sharey: bool = True
+    figure: Figure,
+    found: dict[str, Codes],
+    height: float,
+    *,
+    columns: int = 2,
+    sharey: bool = True,
 ) -> list[Axes]:
-    """Two in a row, each with the label of its codes."""
-    rows = math.ceil(len(found) / 2)
-    figure.set_size_inches(8.0, height * rows + 0.3)
-    panels = list(figure.subplots(rows, 2, sharey=sharey, squeeze=False).flat)
+    """Some in a row, each with the label of its codes."""
+    rows = math.ceil(len(found) / columns)
+    figure.set_size_inches(8.5, height * rows + 0.3)
+    panels = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False).flat)
     for axes, label in zip(panels, found, strict=False):
         axes.set_title(label, loc="left", fontsize=9)
     for axes in panels[len(found) :]:
@@ -95,8 +104,16 @@ def _usage(figure: Figure, found: dict[str, Codes]) -> None:
             100 * p / k for p, k in zip(use["perplexity"], use["choices"], strict=True)
         ]
         alive = [100 * (1 - dead) for dead in use["dead"]]
-        axes.bar(places, alive, color="0.88", edgecolor="0.6", lw=0.6, label="alive")
-        axes.bar(places, effective, width=0.5, color=BLUE, label="perplexity")
+        axes.bar(
+            places, alive, color="0.88", edgecolor="0.6", lw=0.6, label="used by a node"
+        )
+        axes.bar(
+            places,
+            effective,
+            width=0.5,
+            color=BLUE,
+            label="used in effect (perplexity)",
+        )
         axes.set_ylim(0, 105)
         axes.set_xticks(_ticks(len(places)))
         if len(set(use["choices"])) > 1 or len(places) <= 8:
@@ -159,11 +176,11 @@ def _map(figure: Figure, found: dict[str, Codes]) -> None:
     order = sorted(range(len(counts)), key=lambda one: -counts[one])
     ranks = {one: rank for rank, one in enumerate(order)}
     seen = {p["class"] for codes in drawn.values() for p in codes["map"]["points"]}
-    panels = _panels(figure, drawn, 3.6, sharey=False)
+    panels = _panels(figure, drawn, 3.2, columns=3, sharey=False)
     for axes, (label, codes) in zip(panels, drawn.items(), strict=True):
         there = codes["map"]
         points = sorted(there["points"], key=lambda point: -point["nodes"])
-        largest = points[0]["nodes"]
+        total = sum(point["nodes"] for point in points)
         for point in points:
             color, shape = ("white", "o")
             if point["class"] is not None:
@@ -172,7 +189,7 @@ def _map(figure: Figure, found: dict[str, Codes]) -> None:
                 point["x"],
                 point["y"],
                 # Areas, so that sums of nodes can be compared by eye.
-                s=12 + 150 * point["nodes"] / largest,
+                s=max(AREA * point["nodes"] / total, SMALLEST),
                 color=color,
                 marker=shape,
                 edgecolor="0.2",
@@ -180,15 +197,16 @@ def _map(figure: Figure, found: dict[str, Codes]) -> None:
                 alpha=0.9,
             )
         axes.set_title(
-            f"{label}\nposition {there['position'] + 1}, {len(points)} codewords, up "
-            f"to {largest} nodes; {100 * there['explained']:.0f} % of the variance",
+            f"{label}\nposition {there['position'] + 1}, {len(points)} codewords of "
+            f"{points[-1]['nodes']:,} to {points[0]['nodes']:,} nodes\n"
+            f"{100 * there['explained']:.0f} % of the variance",
             loc="left",
             fontsize=8,
         )
         axes.set_xticks([])
         axes.set_yticks([])
         axes.set_xlabel("first principal direction")
-        axes.set_ylabel("second")
+    panels[0].set_ylabel("second")
     handles = [
         Line2D(
             [],

@@ -45,12 +45,18 @@ are looked at only of nodes that were **not trained on**.
   the same. A position counts as different or not: that two leaves of a partition are
   near each other is not seen here.
 - **What does a codeword stand for?** *Majority* is the share of nodes that are of the
-  most frequent class among those with the same codeword, and *dealt* what the same
-  position gives when classes are dealt to nodes at random, since larger alphabets split
-  nodes finer whatever they mean. The map shows the codewords of one position, the one
-  where majority is furthest above dealt among those of at least eight choices: the two
-  principal directions, a codeword as large as the number of its nodes, coloured by
-  their most frequent class.
+  most frequent class among those with the same codeword, from the lowest position to
+  the highest, null nodes included; *dealt* is what the same position gives when classes
+  are dealt to nodes at random, since larger alphabets split nodes finer whatever they
+  mean. The map shows the codewords of one position, the one where majority is furthest
+  above dealt among those of at least eight choices: the two principal directions, each
+  codeword with an area for the number of its nodes, down to a smallest one, and with
+  colour and shape for their most frequent class.
+
+Reading it: codes that come close are of one class far more often than any two nodes,
+both where they were read off the links and where they were learned, and random codes
+are at the base rate at every distance. That classes can be told from links is what all
+of this rests on; it says nothing of graphs where they cannot.
 """
 
 
