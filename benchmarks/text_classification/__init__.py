@@ -1,0 +1,1 @@
+"""Sentences classified, with an encoder in the place of the word embeddings."""
