@@ -14,6 +14,7 @@ PAGES = (
     "node_classification.codes_page",
     "link_prediction.page",
     "code_meaning.page",
+    "text_classification.page",
 )
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent

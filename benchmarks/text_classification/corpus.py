@@ -1,5 +1,6 @@
 """Corpus: labelled sentences in three parts, as their authors' files have them."""
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,4 @@ def _cut(
     order = torch.randperm(len(sentences), generator=generator).tolist()
     shuffled = tuple(sentences[place] for place in order)
     ends = [0, *(round(share * len(sentences)) for share in shares), len(sentences)]
-    return tuple(
-        shuffled[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)
-    )
+    return tuple(shuffled[start:end] for start, end in itertools.pairwise(ends))

@@ -16,13 +16,17 @@ from kdgraph.guidance import Guidance, OnlineDistillation, PretrainedDistillatio
 
 
 def make_encoder(
-    config: TextConfig, part: Part | None, num_words: int, teacher: Encoder | None, seed: int
+    config: TextConfig,
+    part: Part | None,
+    num_words: int,
+    teacher: Encoder | None,
+    seed: int,
 ) -> Encoder:
     """The encoder of the words.
 
     Args:
         config: Options.
-        part: Training sentences, which codes may be read off.
+        part: Training sentences, where codes are read off them.
         num_words: Number of words N, the unknown one included.
         teacher: A trained full table, where :func:`needs_teacher`.
         seed: Of quantisation.
@@ -91,13 +95,13 @@ def _coder(config: TextConfig) -> Coder:
 
 def _vectors(
     config: TextConfig,
-    part: Part,
+    part: Part | None,
     num_words: int,
     teacher: Encoder | None,
     seed: int,
 ) -> Tensor | None:
     """What codes are read off; ``None`` for random codes."""
-    if config.codes == "cooccurrence":
+    if config.codes == "cooccurrence" and part is not None:
         return cooccurrence_vectors(
             part,
             num_words,

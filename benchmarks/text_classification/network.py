@@ -56,7 +56,9 @@ class SentenceClassifier(nn.Module):
         else:
             hidden_dim = hidden_dim // len(_WIDTHS) * len(_WIDTHS)
             self.filters.extend(
-                nn.Conv1d(channels, hidden_dim // len(_WIDTHS), width, padding=width - 1)
+                nn.Conv1d(
+                    channels, hidden_dim // len(_WIDTHS), width, padding=width - 1
+                )
                 for width in _WIDTHS
             )
         self.scores = nn.Linear(hidden_dim, num_classes)
@@ -72,7 +74,7 @@ class SentenceClassifier(nn.Module):
             missed = torch.rand(ids.shape) < self.word_dropout
             ids = ids.masked_fill(missed, UNKNOWN)
         # A word that comes often is encoded once.
-        words, places = ids.unique(return_inverse=True)
+        words, places = torch.unique(ids, return_inverse=True)
         encoding = self.encoder.encode(words)
         if self.guidance is not None:
             encoding = self.guidance(encoding, words)

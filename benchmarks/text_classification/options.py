@@ -7,6 +7,7 @@ from typing import Any, Self
 from benchmarks.text_classification.network import POOLS
 from kdgraph.coders import Coder, FixedCoder, GumbelCoder, SoftmaxCoder, VQCoder
 from kdgraph.composers import Composer, ConcatComposer, MLPComposer, SumComposer
+from kdgraph.ops import Storage
 
 METHODS = ("full", "lowrank", "kd")
 CODERS: dict[str, type[Coder]] = {
@@ -75,7 +76,7 @@ class TextConfig:
     codebook_size: int = 32
     query_dim: int = 5
     code_scale: float = 10.0
-    storage: str | None = None
+    storage: Storage = None
     codes: str = "random"
     label_weight: float = 0.0
     guidance: str = "none"

@@ -117,7 +117,7 @@ def _epoch(
         optimizer.zero_grad()
         scores, penalty = model.scored(batch)
         loss = functional.cross_entropy(scores, batch.labels)
-        (loss + penalty).backward()
+        torch.autograd.backward(loss + penalty)
         optimizer.step()
         total += loss.item() * len(batch.labels)
     return total / len(part)

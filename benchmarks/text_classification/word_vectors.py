@@ -42,7 +42,7 @@ def cooccurrence_vectors(
     ones = np.ones(len(left), dtype=np.float64)
     counts = sparse.csr_array((ones, (left, right)), shape=(num_words, num_words))
     counts.sum_duplicates()
-    total = np.asarray(counts.sum(axis=1)).ravel()
+    total: np.ndarray = np.asarray(counts.sum(axis=1)).ravel()
     rows = np.repeat(np.arange(num_words), np.diff(counts.indptr))
     chance = total[rows] * total[counts.indices] / total.sum()
     counts.data = np.maximum(0.0, np.log(counts.data / chance))
