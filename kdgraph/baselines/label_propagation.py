@@ -4,7 +4,12 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from kdgraph.baselines.spreading import Spreading, check_spread, clamp_labels
+from kdgraph.baselines.spreading import (
+    Normalization,
+    Spreading,
+    check_spread,
+    clamp_labels,
+)
 
 
 class LabelPropagation:
@@ -21,9 +26,11 @@ class LabelPropagation:
     Args:
         alpha: How much comes from neighbours, in [0, 1). (default: ``0.9``)
         num_steps: Iterations. (default: ``50``)
+        normalization: ``"symmetric"``, or ``"source"`` for :math:`S = A D^{-1}`, which
+            is better on ogbn-arxiv. (default: ``"symmetric"``)
 
     Raises:
-        ValueError: ``alpha`` or ``num_steps`` out of range.
+        ValueError: ``alpha`` or ``num_steps`` out of range, or another normalisation.
 
     Example:
         >>> import numpy as np
@@ -35,8 +42,15 @@ class LabelPropagation:
         tensor([1, 1, 1])
     """
 
-    def __init__(self, alpha: float = 0.9, num_steps: int = 50) -> None:
+    def __init__(
+        self,
+        alpha: float = 0.9,
+        num_steps: int = 50,
+        *,
+        normalization: Normalization = "symmetric",
+    ) -> None:
         check_spread("LabelPropagation", alpha, num_steps)
+        self.normalization = normalization
         self.alpha = alpha
         self.num_steps = num_steps
 
@@ -53,4 +67,5 @@ class LabelPropagation:
         """
         seeds = torch.zeros(adj.shape[0], num_classes)
         clamp_labels(seeds, y, train_idx)
-        return Spreading(adj)(seeds, self.alpha, self.num_steps)
+        spread = Spreading(adj, normalization=self.normalization)
+        return spread(seeds, self.alpha, self.num_steps)

@@ -1,14 +1,19 @@
 """Spreading: scores of nodes, mixed again and again with their neighbours'."""
 
+from typing import Literal
+
 import numpy as np
 import torch
 from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
+Normalization = Literal["symmetric", "source"]
+NORMALIZATIONS: tuple[Normalization, ...] = ("symmetric", "source")
+
 
 class Spreading:
-    r"""Spread scores over the symmetrically normalised graph.
+    r"""Spread scores over the normalised graph.
 
     "Learning with Local and Global Consistency" (Zhou et al., NeurIPS 2004): with
     :math:`S = D^{-1/2} A D^{-1/2}`, to which no self-loops are added, and seeds Y,
@@ -19,19 +24,23 @@ class Spreading:
     whose limit is :math:`(1 - \alpha) (I - \alpha S)^{-1} Y`. A node without edges ends
     with :math:`(1 - \alpha) Y`. On a directed graph D holds the sums of rows.
 
+    With ``normalization="source"`` it is :math:`S = A D^{-1}` instead: what a node says
+    is divided by its degree and not by its hearer's, as a walk from the seeds would.
+
     A step costs E T multiplications. Memory beside the seeds and the result is two
     floats per edge and ``memory`` bytes: columns are independent of each other, and are
     taken as many at a time as fit. It runs where the seeds are.
 
     Args:
         adj: Adjacency ``[N, N]``, row v holding the neighbours v hears from.
+        normalization: ``"symmetric"`` or ``"source"``. (default: ``"symmetric"``)
         memory: Bytes of the working set; one column, 12 N bytes, is the least.
             (default: 512 MiB)
 
     Raises:
         TypeError: An adjacency that is not a scipy sparse matrix or array.
         ValueError: An adjacency that is not square, or has a weight that is negative or
-            not finite.
+            not finite, or another normalisation.
 
     Example:
         >>> pair = sparse.csr_array(np.array([[0, 1], [1, 0]]))
@@ -40,7 +49,18 @@ class Spreading:
                 [0.5000, 0.5000]])
     """
 
-    def __init__(self, adj: sparse.csr_array, *, memory: int = 1 << 29) -> None:
+    def __init__(
+        self,
+        adj: sparse.csr_array,
+        *,
+        normalization: Normalization = "symmetric",
+        memory: int = 1 << 29,
+    ) -> None:
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                "Spreading expects normalization 'symmetric' or 'source', got "
+                f"{normalization!r}"
+            )
         if not sparse.issparse(adj):
             raise TypeError(
                 "Spreading expects a scipy.sparse adjacency, got "
@@ -58,12 +78,12 @@ class Spreading:
             )
         degree = np.asarray(csr.sum(axis=1, dtype=np.float64)).ravel()
         scale = np.zeros(degree.size, dtype=np.float32)
-        np.divide(
-            1.0, np.sqrt(degree), out=scale, where=degree > 0, casting="same_kind"
-        )
-        weights = np.repeat(scale, np.diff(csr.indptr))
+        divisor = np.sqrt(degree) if normalization == "symmetric" else degree
+        np.divide(1.0, divisor, out=scale, where=degree > 0, casting="same_kind")
+        weights = scale[csr.indices]
         weights *= csr.data
-        weights *= scale[csr.indices]
+        if normalization == "symmetric":
+            weights *= np.repeat(scale, np.diff(csr.indptr))
         self.num_nodes = int(csr.shape[0])
         self.memory = memory
         # Buffers mapped from a file may be read-only, which torch does not take.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kdgraph.baselines import LabelPropagation
-from kdgraph.baselines.spreading import Spreading, clamp_labels
+from kdgraph.baselines.spreading import Normalization, Spreading, clamp_labels
 from kdgraph.data import Graph
 from kdgraph.training.metrics import score
 
@@ -27,7 +27,10 @@ class ClassScores:
 
 
 def propagated_scores(
-    graph: Graph, alphas: Sequence[float] = (0.5, 0.9, 0.95, 0.99)
+    graph: Graph,
+    alphas: Sequence[float] = (0.5, 0.9, 0.95, 0.99),
+    *,
+    normalization: Normalization = "symmetric",
 ) -> ClassScores:
     """What label propagation says, with the alpha that is best on validation.
 
@@ -37,6 +40,7 @@ def propagated_scores(
         graph: The graph; of its test nodes, labels are not read.
         alphas: What validation chooses from; the first of equals.
             (default: ``(0.5, 0.9, 0.95, 0.99)``)
+        normalization: Of the adjacency. (default: ``"symmetric"``)
 
     Example:
         >>> from kdgraph.data import sbm
@@ -47,7 +51,7 @@ def propagated_scores(
     return _best(
         graph,
         alphas,
-        lambda alpha: LabelPropagation(alpha)(
+        lambda alpha: LabelPropagation(alpha, normalization=normalization)(
             graph.adj, graph.y, graph.train_idx, graph.num_classes
         ),
     )

@@ -54,6 +54,23 @@ def test_directed_rows_hear(seeds):
     torch.testing.assert_close(found, torch.from_numpy(scores).float())
 
 
+def test_sources_are_divided_by_their_own_degree(dense, seeds):
+    degree = dense.sum(axis=0)
+    walk = dense / np.where(degree > 0, degree, 1.0)[None, :]
+    system = np.eye(30) - 0.8 * walk
+    limit = 0.2 * np.linalg.solve(system, seeds.double().numpy())
+    found = spread(dense, seeds, 0.8, 300, normalization="source")
+    torch.testing.assert_close(found, torch.from_numpy(limit).float())
+    # A walk loses nothing: what is seeded in a component stays in it.
+    inside = found[:28].sum(dim=0)
+    torch.testing.assert_close(inside, seeds[:28].sum(dim=0))
+
+
+def test_other_normalisation_is_refused(dense):
+    with pytest.raises(ValueError, match="'symmetric' or 'source', got 'both'"):
+        spread(dense, torch.ones(30, 1), 0.5, 1, normalization="both")
+
+
 def test_steps_compose_linearly(dense, seeds):
     both = spread(dense, torch.cat([seeds, 2 * seeds + 1], dim=1), 0.6, 7)
     ones = spread(dense, torch.ones(30, 1), 0.6, 7)

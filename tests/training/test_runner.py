@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,8 +112,9 @@ def test_alpha_is_chosen_on_validation(
         generator = torch.Generator().manual_seed(draw)
         graph = make_graph(y=torch.randint(2, (40,), generator=generator))
         pairs = []
-        for alpha in ALPHAS:
-            found = LabelPropagation(alpha)(graph.adj, graph.y, graph.train_idx, 2)
+        for way, alpha in itertools.product(("symmetric", "source"), ALPHAS):
+            spread = LabelPropagation(alpha, normalization=way)
+            found = spread(graph.adj, graph.y, graph.train_idx, 2)
             pairs.append(
                 tuple(
                     score(found[idx], graph.y[idx])
