@@ -26,8 +26,10 @@ class LabelPropagation:
     Args:
         alpha: How much comes from neighbours, in [0, 1). (default: ``0.9``)
         num_steps: Iterations. (default: ``50``)
-        normalization: ``"symmetric"``, or ``"source"`` for :math:`S = A D^{-1}`, which
-            is better on ogbn-arxiv. (default: ``"symmetric"``)
+        normalization: ``"symmetric"``, or ``"source"`` for :math:`S = A D^{-1}`.
+            (default: ``"symmetric"``)
+        clamp: Whether scores are kept in [0, 1] after every step, as
+            :class:`torch_geometric.nn.LabelPropagation` does. (default: ``False``)
 
     Raises:
         ValueError: ``alpha`` or ``num_steps`` out of range, or another normalisation.
@@ -48,9 +50,11 @@ class LabelPropagation:
         num_steps: int = 50,
         *,
         normalization: Normalization = "symmetric",
+        clamp: bool = False,
     ) -> None:
         check_spread("LabelPropagation", alpha, num_steps)
         self.normalization = normalization
+        self.clamp = clamp
         self.alpha = alpha
         self.num_steps = num_steps
 
@@ -68,4 +72,4 @@ class LabelPropagation:
         seeds = torch.zeros(adj.shape[0], num_classes)
         clamp_labels(seeds, y, train_idx)
         spread = Spreading(adj, normalization=self.normalization)
-        return spread(seeds, self.alpha, self.num_steps)
+        return spread(seeds, self.alpha, self.num_steps, clamp=self.clamp)

@@ -92,13 +92,17 @@ class Spreading:
         self._weights = torch.from_numpy(weights)
 
     @torch.no_grad()
-    def __call__(self, seeds: Tensor, alpha: float, num_steps: int = 20) -> Tensor:
+    def __call__(
+        self, seeds: Tensor, alpha: float, num_steps: int = 20, *, clamp: bool = False
+    ) -> Tensor:
         """The spread scores, float32.
 
         Args:
             seeds: Y; it is not changed.
             alpha: How much comes from neighbours, in [0, 1).
             num_steps: Iterations. (default: ``20``)
+            clamp: Whether scores are kept in [0, 1] after each of them, which nodes
+                that hear from many others would leave. (default: ``False``)
 
         Shapes:
             - **seeds, output:** ``[N, T]``
@@ -131,6 +135,8 @@ class Spreading:
                     per_sample_weights=weights,
                     include_last_offset=True,
                 ).add_(own, alpha=1.0 - alpha)
+                if clamp:
+                    block.clamp_(0.0, 1.0)
             scores[:, columns] = block
         return scores
 

@@ -31,6 +31,7 @@ def propagated_scores(
     alphas: Sequence[float] = (0.5, 0.9, 0.95, 0.99),
     *,
     normalization: Normalization = "symmetric",
+    clamp: bool = False,
 ) -> ClassScores:
     """What label propagation says, with the alpha that is best on validation.
 
@@ -41,6 +42,7 @@ def propagated_scores(
         alphas: What validation chooses from; the first of equals.
             (default: ``(0.5, 0.9, 0.95, 0.99)``)
         normalization: Of the adjacency. (default: ``"symmetric"``)
+        clamp: Whether scores are kept in [0, 1]. (default: ``False``)
 
     Example:
         >>> from kdgraph.data import sbm
@@ -51,7 +53,7 @@ def propagated_scores(
     return _best(
         graph,
         alphas,
-        lambda alpha: LabelPropagation(alpha, normalization=normalization)(
+        lambda alpha: LabelPropagation(alpha, normalization=normalization, clamp=clamp)(
             graph.adj, graph.y, graph.train_idx, graph.num_classes
         ),
     )

@@ -66,6 +66,32 @@ def test_sources_are_divided_by_their_own_degree(dense, seeds):
     torch.testing.assert_close(inside, seeds[:28].sum(dim=0))
 
 
+def test_clamped_is_label_propagation_of_pyg(dense, seeds):
+    from torch_geometric.nn import LabelPropagation
+
+    pattern = (dense > 0).astype(np.float64)
+    # A hub that hears from all: its scores would pass 1.
+    pattern[0, 1:28] = pattern[1:28, 0] = 1.0
+    y, mask = torch.arange(30) % 5, torch.arange(30) % 2 == 0
+    rows, columns = pattern.nonzero()
+    edges = torch.from_numpy(np.stack([columns, rows]))
+    expected = LabelPropagation(num_layers=20, alpha=0.9)(y, edges, mask)
+    labels = torch.nn.functional.one_hot(y, 5).float() * mask[:, None]
+    found = Spreading(sparse.csr_array(pattern))(labels, 0.9, 20, clamp=True)
+    torch.testing.assert_close(found, expected)
+
+
+def test_hub_drowns_nothing_where_scores_are_clamped():
+    star = np.zeros((31, 31))
+    star[0, 1:] = star[1:, 0] = 1.0
+    spread = Spreading(sparse.csr_array(star), normalization="source")
+    leaves = torch.ones(31, 1)
+    leaves[0] = 0.0
+    # It hears 30 leaves whole: 0.9 x 30 x 0.1 after a step from what they keep.
+    assert float(spread(0.1 * leaves, 0.9, 1)[0, 0]) == pytest.approx(2.7)
+    assert float(spread(0.1 * leaves, 0.9, 1, clamp=True)[0, 0]) == 1.0
+
+
 def test_other_normalisation_is_refused(dense):
     with pytest.raises(ValueError, match="'symmetric' or 'source', got 'both'"):
         spread(dense, torch.ones(30, 1), 0.5, 1, normalization="both")

@@ -112,8 +112,9 @@ def test_alpha_is_chosen_on_validation(
         generator = torch.Generator().manual_seed(draw)
         graph = make_graph(y=torch.randint(2, (40,), generator=generator))
         pairs = []
-        for way, alpha in itertools.product(("symmetric", "source"), ALPHAS):
-            spread = LabelPropagation(alpha, normalization=way)
+        ways = {"normalization": "source", "clamp": True}
+        for way, alpha in itertools.product(({}, ways), ALPHAS):
+            spread = LabelPropagation(alpha, **way)
             found = spread(graph.adj, graph.y, graph.train_idx, 2)
             pairs.append(
                 tuple(
