@@ -74,8 +74,13 @@ def leave_result(
     except ImportError as error:
         found = {"status": "skipped", "reason": f"not installed: {error}"}
     except Exception as error:
-        found = {"status": _kind(error), "reason": _first_line(error)}
+        found = failure(error)
     written.write_text(json.dumps(found))
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What is written of an error: ``status`` and ``reason``."""
+    return {"status": _kind(error), "reason": _first_line(error)}
 
 
 def _kind(error: Exception) -> str:

@@ -1,0 +1,1 @@
+"""Bytes and peak memory of storing, training and using node vectors, by method."""
