@@ -28,6 +28,7 @@ myst_heading_anchors = 3
 
 # What arguments and bases of public names are, without being public themselves.
 PRIVATE = (
+    r"baselines\.(dpq\.DPQSizes|hash_decoder\.DecoderSizes|quantized_table\.Sizes)",
     r"data\.disk\.layout\.Meta",
     r"guidance\.schedules\._DecaySchedule",
     r"training\.(batches\.batch\.Batch|batching\.Batching|ranks\.Ranks)",

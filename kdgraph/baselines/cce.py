@@ -140,7 +140,7 @@ class CCEEmbedding(Encoder):
 
     @property
     def pointer_sizes(self) -> tuple[int, ...]:
-        """Choices of each pointer of a node: two for every chunk."""
+        """Choices of each pointer of a node, of which every chunk has two."""
         return (self.num_rows,) * (2 * self.num_chunks)
 
     def reset_parameters(self) -> None:
