@@ -15,7 +15,7 @@ from kdgraph.codes.walks import Walker
 MAX_PAIRS = 500_000_000
 """Pairs of nodes that are trained on at most, unless more are asked for."""
 
-_LR = 0.1
+_LR = 0.05
 _WALKS_AT_ONCE = 4096
 _SHARED = 64
 """Negative nodes that all nodes of a batch share."""
@@ -45,8 +45,8 @@ def deepwalk_vectors(
         P(w) \propto d_w^{3/4}.
 
     The expectation is over 64 nodes that a batch of walks shares. Trained in one pass,
-    by Adagrad with one number of state per row and a learning rate that falls from 0.1
-    to nothing, on the rows of the batch alone. A graph whose walks have more than
+    by Adagrad with one number of state per row and a learning rate that falls from
+    0.05 to nothing, on the rows of the batch alone. A graph whose walks have more than
     ``max_pairs`` pairs is walked less, down to a part of a walk per node: 10 walks a
     node hold :math:`2.5 \cdot 10^9` pairs for 170,000 nodes, so the default takes 2.
 
@@ -75,7 +75,7 @@ def deepwalk_vectors(
     Example:
         >>> from scipy import sparse
         >>> graph = sparse.block_diag((np.ones((8, 8)), np.ones((9, 9))))
-        >>> vectors = deepwalk_vectors(graph, 8, walk_length=20, walks_per_node=50)
+        >>> vectors = deepwalk_vectors(graph, 8, walk_length=20, walks_per_node=400)
         >>> near, far = vectors[:8] @ vectors[:8].T, vectors[:8] @ vectors[8:].T
         >>> bool(near.mean() > far.mean())
         True

@@ -57,7 +57,8 @@ def test_rows_move_by_adagrad() -> None:
 
 @ALL
 def test_groups_are_told_apart(vectors) -> None:
-    found = vectors(two_groups(), 8, **SMALL)
+    # Forty nodes take few steps a walk.
+    found = vectors(two_groups(), 8, **{**SMALL, "walks_per_node": 200})
     first, second = found[:20].mean(dim=0), found[20:40].mean(dim=0)
     closer = (found[:40] - first).norm(dim=1) < (found[:40] - second).norm(dim=1)
     assert int(closer[:20].sum()) >= 19
