@@ -128,8 +128,12 @@ def _all() -> dict[str, list[Outcome]]:
 def _fronts(found: dict[str, list[Outcome]]) -> str:
     """Who is on the fronts of each graph."""
     rows, counts = [], dict.fromkeys([*COSTS, "both"], 0)
+    measured = 0
     for dataset, here in found.items():
         networks = [one for one in here if one.seeds and not one.reads_labels]
+        if not any(one.ours for one in networks):
+            continue
+        measured += 1
         ours = {cost: any(one.ours for one in front(networks, cost)) for cost in COSTS}
         for cost, there in ours.items():
             counts[cost] += there
@@ -141,15 +145,15 @@ def _fronts(found: dict[str, list[Outcome]]) -> str:
             [TITLES[dataset], *("yes" if ours[cost] else "no" for cost in COSTS)]
         )
         rows[-1] += on_front[:1]
-    total = len(found)
     text = (
         "## Who is on the fronts\n\n"
         "A method is on the Pareto front of a graph if no other is as good at as few "
         "bytes and better in one of the two. Label propagation and correct-and-smooth "
         "need the training labels at inference and are left out here. Codes that are "
         f"read off the graph (*auto*) are on the front of bytes to keep on "
-        f"{counts['inference_bytes']} of {total} graphs, on that of bytes to train on "
-        f"{counts['training_bytes']}, on both on {counts['both']}.\n\n"
+        f"{counts['inference_bytes']} of the {measured} graphs they were run on, on "
+        f"that of bytes to train on {counts['training_bytes']}, on both on "
+        f"{counts['both']}.\n\n"
     )
     header = ["graph", "auto, to keep", "auto, to train", "front of bytes to keep"]
     return text + table(header, rows) + "\n"
