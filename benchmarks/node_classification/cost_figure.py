@@ -42,7 +42,11 @@ def draw(found: dict[str, Sequence[Outcome]], path: Path) -> None:
     """Draw a row for each method, the same bytes of SVG for the same outcomes."""
     import matplotlib as mpl  # noqa: PLC0415 - an extra, which the digest needs not
     from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: PLC0415
+    from matplotlib.ticker import (  # noqa: PLC0415
+        FuncFormatter,
+        LogLocator,
+        NullFormatter,
+    )
 
     shown = ratios(found)
     labels = {one.name: one.label for here in found.values() for one in here}
@@ -67,6 +71,7 @@ def draw(found: dict[str, Sequence[Outcome]], path: Path) -> None:
         axes.set_yticks(range(len(shown)), [labels[name] for name in shown])
         axes.invert_yaxis()
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}x"))
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("seconds of a step, beside the full table's (a mark per graph)")

@@ -60,8 +60,9 @@ that are missing, each in a fresh process.
   Adam state as a share of the full table's, guidance included. *Peak* is the largest
   resident set of the run's process, which has imported PyTorch and PyG (some 400 MB).
 - *Step* is one optimisation step, *reading* what was read off the graph before the
-  first one. Runs went two side by side, with one thread each: compare times only
-  roughly.
+  first one. Runs had one thread each, beside others on two cores, and how busy those
+  were went up and down (`load_average` in the JSON, up to 10): times tell little here.
+  What reading codes costs is on the page [message passing](message_passing.md).
 - Fixed orders count no bytes: where codes or tensor trains are told by the order in
   which nodes are stored, the nodes are renumbered once, as their authors do.
 """
@@ -74,6 +75,8 @@ _FIGURES = """## Learning curves and cost
 Means over seeds, as long as all of them go on.
 
 ![Seconds of a step beside the full table's](figures/rivals/cost.svg)
+
+The machine was busier while some of these ran than while others did.
 """
 
 
