@@ -11,6 +11,8 @@ from scipy import stats
 from benchmarks.harness.experiment import Experiment
 from benchmarks.harness.summary import interval
 
+_SAME = 1e-9
+"""Scores that differ by less are the same."""
 OURS = "kd-auto"
 """How the names of our experiments begin."""
 
@@ -114,8 +116,8 @@ def compare(one: Outcome, other: Outcome) -> tuple[float, float | None]:
     difference = one.mean - other.mean
     if min(len(one.seeds), len(other.seeds)) < 2:
         return difference, None
-    if len({*one.seeds}) == len({*other.seeds}) == 1:
+    if all(max(each.seeds) - min(each.seeds) < _SAME for each in (one, other)):
         # Without any deviation the test is not defined.
-        return difference, 0.0 if difference else 1.0
+        return difference, 0.0 if abs(difference) > _SAME else 1.0
     found = stats.ttest_ind(one.seeds, other.seeds, equal_var=False)
     return difference, float(found.pvalue)

@@ -88,6 +88,9 @@ def test_welch_by_its_formula():
     assert compare(outcome("full", [0.5]), outcome("full", one))[1] is None
     same = outcome("full", [0.5, 0.5])
     assert compare(same, same) == (0.0, 1.0)
+    nearly = outcome("full", [0.5, 0.5 + 1e-16])
+    assert compare(nearly, same)[1] == 1.0
+    assert compare(outcome("full", [0.6, 0.6]), same)[1] == 0.0
 
 
 def test_tables_say_who_is_on_fronts_and_ahead():
