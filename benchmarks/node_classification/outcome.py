@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import variance
 from typing import Any
 
 from scipy import stats
@@ -119,5 +121,11 @@ def compare(one: Outcome, other: Outcome) -> tuple[float, float | None]:
     if all(max(each.seeds) - min(each.seeds) < _SAME for each in (one, other)):
         # Without any deviation the test is not defined.
         return difference, 0.0 if abs(difference) > _SAME else 1.0
-    found = stats.ttest_ind(one.seeds, other.seeds, equal_var=False)
-    return difference, float(found.pvalue)
+    errors = [variance(each.seeds) / len(each.seeds) for each in (one, other)]
+    # Welch and Satterthwaite's degrees of freedom.
+    freedom = sum(errors) ** 2 / sum(
+        error**2 / (len(each.seeds) - 1)
+        for error, each in zip(errors, (one, other), strict=True)
+    )
+    distance = abs(difference) / math.sqrt(sum(errors))
+    return difference, float(2 * stats.t.sf(distance, freedom))
