@@ -106,6 +106,7 @@ def _methods() -> dict[str, Method]:
     )
     found = {
         "full-dense": Method(rival, by_rows=False),
+        "full": Method(rival),
         "kd-fixed": Method(codes.replace(coder="fixed")),
         "kd-softmax": Method(codes.replace(query_dim=QUERY_DIM)),
     }
