@@ -15,6 +15,7 @@ PAGES = (
     "link_prediction.page",
     "code_meaning.page",
     "text_classification.page",
+    "memory.page",
 )
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent

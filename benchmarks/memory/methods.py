@@ -46,7 +46,13 @@ class Method(NamedTuple):
         """
         if self.config.coder == "fixed":
             return _with_codes(num_nodes)
-        return build_encoder(self.config_of(all_nodes=all_nodes), num_nodes)
+        config = self.config_of(all_nodes=all_nodes)
+        encoder = build_encoder(config, num_nodes)
+        if any(tensor.is_meta for tensor in encoder.state_dict().values()):
+            # Vectors that are read off a graph have no stand-in of their own.
+            vectors = torch.zeros(num_nodes, DIM)
+            return build_encoder(config, num_nodes, Reading(vectors=vectors))
+        return encoder
 
     def config_of(self, *, all_nodes: bool) -> TrainConfig:
         """For steps of all nodes, or of a batch."""
@@ -106,6 +112,7 @@ def _methods() -> dict[str, Method]:
     )
     found = {
         "full-dense": Method(rival, by_rows=False),
+        "full": Method(rival),
         "kd-fixed": Method(codes.replace(coder="fixed")),
         "kd-softmax": Method(codes.replace(query_dim=QUERY_DIM)),
     }

@@ -1,6 +1,6 @@
 """BloomEmbedding: a sum of hashed rows."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class BloomEmbedding(Encoder):
         >>> encoder.inference_bytes()  # 100 rows of 64 floats, and four hashes
         25664
     """
+
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("weight",)
 
     def __init__(
         self,

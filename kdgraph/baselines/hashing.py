@@ -1,6 +1,6 @@
 """HashingEmbedding: nodes of a bucket share its row."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class HashingEmbedding(Encoder):
         >>> table.inference_bytes()  # 100 rows of 64 floats, a hash of two integers
         25616
     """
+
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("weight",)
 
     def __init__(
         self,

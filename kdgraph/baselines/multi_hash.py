@@ -1,6 +1,6 @@
 """MultiHashEmbedding: a weighted sum of rows of a shared pool."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class MultiHashEmbedding(Encoder):
         >>> encoder.inference_bytes()  # 4 (100 * 64 + 1000 * 2) and two hashes
         33632
     """
+
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("weight", "importance")
 
     def __init__(
         self,

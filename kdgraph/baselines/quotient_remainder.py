@@ -1,7 +1,7 @@
 """QuotientRemainderEmbedding: two small tables, one row of each per node."""
 
 import math
-from typing import Literal, Self, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,8 @@ class QuotientRemainderEmbedding(Encoder):
         >>> encoder.inference_bytes() == 4 * (90 + 12) * 64
         True
     """
+
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("remainders", "quotients")
 
     def __init__(
         self,

@@ -16,7 +16,8 @@ class Optimizers:
 
     Tables of a row per node whose modules are ``sparse`` get gradients of the rows in
     the batch, and :class:`torch.optim.SparseAdam` moves only those and their state; it
-    has no weight decay.
+    has no weight decay. The same holds for what a module names as its
+    ``sparse_parameters``.
 
     Args:
         config: A resolved configuration.
@@ -25,7 +26,7 @@ class Optimizers:
 
     def __init__(self, config: TrainConfig, model: NodeClassifier) -> None:
         self.rows = list(_row_parameters(model))
-        """The parameters of a row per node that a mini-batch moves."""
+        """The parameters of which a mini-batch moves rows."""
         groups = optimizer_groups(
             config, model.encoder, model.guidance, model.gnn, apart=self.rows
         )
@@ -61,6 +62,10 @@ def _row_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
     """Tables whose gradients are sparse."""
     for module in model.modules():
         if not getattr(module, "sparse", False):
+            continue
+        if named := getattr(module, "sparse_parameters", ()):
+            # Rows that nodes share; there are less of them than nodes.
+            yield from (p for p in map(module.get_parameter, named) if p.requires_grad)
             continue
         nodes = getattr(module, "num_nodes", None)
         for parameter in module.parameters(recurse=False):

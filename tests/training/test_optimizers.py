@@ -14,6 +14,8 @@ from kdgraph.training import NodeClassifier, TrainConfig
 from kdgraph.training.methods import build_encoder, build_gnn, build_guidance
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.optimizers import Optimizers
+from kdgraph.training.reading import Reading
+from kdgraph.training.rivals import RIVALS
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -48,6 +50,36 @@ TABLES: dict[str, tuple[dict[str, Any], set[str]]] = {
         {"encoder.weight"},
     ),
 }
+
+
+@pytest.mark.parametrize("method", RIVALS)
+def test_every_rival_is_moved_in_batches(method: str) -> None:
+    config = TrainConfig(
+        method=method,
+        dim=128,
+        compression=20.0,
+        batching="neighbor",
+        weight_decay=0.0,
+        coder_weight_decay=0.0,
+    )
+    torch.manual_seed(0)
+    vectors = Reading(vectors=torch.zeros(20_000, 128))
+    encoder = build_encoder(config, 20_000, vectors).train()
+    model = NodeClassifier(encoder, torch.nn.Linear(128, 1))
+    optimizers = Optimizers(config, model)
+    encoding = encoder.encode(torch.arange(7))
+    (model.gnn(encoding.x).sum() + encoding.penalty).backward()
+    named = {
+        name: p.grad for name, p in encoder.named_parameters() if p.grad is not None
+    }
+    sparse = {name for name, gradient in named.items() if gradient.is_sparse}
+    rows = {id(p) for p in optimizers.rows}
+    assert sparse == {n for n, p in encoder.named_parameters() if id(p) in rows}
+    before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+    optimizers.step()
+    for name, gradient in named.items():
+        changed = (encoder.get_parameter(name) != before[name]).any()
+        assert changed == bool(gradient.to_dense().any())
 
 
 def make_model(graph: Graph, config: TrainConfig) -> NodeClassifier:
