@@ -85,6 +85,9 @@ def _train(
     state = encoder.training_bytes("adam")
     if guidance is not None:
         state += guidance.training_bytes("adam")
+    if teacher is not None:
+        # The table is trained first; the phase that takes more counts.
+        state = max(state, 16 * encoder.num_nodes * encoder.embedding_dim)
     trained = Trained(encoder, state)
     best = copy.deepcopy(model.state_dict())
     for epoch in range(config.epochs):
