@@ -69,8 +69,9 @@ def _method(group: Any) -> None:
         "--method",
         default="kd",
         choices=METHODS,
-        help="codes, a full or low-rank table, or label propagation, which trains "
-        "nothing",
+        metavar="METHOD",
+        help="codes (kd), a table (full, lowrank), label propagation, which trains "
+        f"nothing (labelprop), or a rival: {', '.join(METHODS)}",
     )
     group.add_argument(
         "--compare",
@@ -79,7 +80,7 @@ def _method(group: Any) -> None:
         default=[],
         choices=METHODS,
         metavar="METHOD",
-        help=f"train these beside it: {', '.join(METHODS)}",
+        help="train these beside it, named as for --method",
     )
     group.add_argument(
         "--dim",
