@@ -129,8 +129,9 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
         families = [[f"spectral:{d}x{size}" for d in (8, 6, 4, 2, 1)]]
     fitting = [_fit(base, graph, family, budget) for family in families]
     fits = [choice for choice in fitting if choice is not None]
-    if not few and not given and graph.num_edges <= TRY_BELOW:
-        fits += _finer(base, free, graph)
+    if not few and graph.num_edges <= TRY_BELOW:
+        room = budget if given else table
+        fits += [one for one in _finer(base, free, graph, room) if one.bytes <= room]
     choices, larger = {choice.config: choice for choice in fits}, ""
     if not choices:
         smallest = min(_every(base, graph, families), key=lambda one: one.bytes)
@@ -261,18 +262,34 @@ def _one_by_one(config: TrainConfig) -> bool:
     return config.composer in ("mlp", "recurrent")
 
 
-def _finer(base: TrainConfig, free: TrainConfig, graph: Graph) -> list[Choice]:
+def _finer(
+    base: TrainConfig, free: TrainConfig, graph: Graph, room: float
+) -> list[Choice]:
     """For labels that structure does not tell: more digits, and codes that learn."""
     finer = []
     # Codes that are learned tell no clusters beforehand.
     if free.batching != "cluster":
-        learned = resolve_config(free.replace(coder="softmax"), graph)
-        stored = build_encoder(learned, graph.num_nodes).inference_bytes()
-        finer.append(Choice(learned, stored))
+        finer.append(_learned(free, graph, room))
     if not _one_by_one(base):
         finer.append(_choice(base, graph, "spectral:16x256", _widths(base, graph)[0]))
-    table = 4 * graph.num_nodes * base.dim
-    return [choice for choice in finer if choice.bytes < table]
+    return finer
+
+
+def _learned(free: TrainConfig, graph: Graph, room: float) -> Choice:
+    """Codes that learn: of a bit, and of half as many, as long as they do not fit.
+
+    On cornell5, 64 bits in 150 KB score 77.0 on validation, 32 choices of three 76.2.
+    """
+    config = resolve_config(free.replace(coder="softmax"), graph)
+    while True:
+        stored = build_encoder(config, graph.num_nodes).inference_bytes()
+        positions = config.num_codebooks or 1
+        if stored > room and config.codebook_size != 2:
+            config = config.replace(codebook_size=2)
+        elif stored > room and positions % 2 == 0:
+            config = config.replace(num_codebooks=positions // 2)
+        else:
+            return Choice(config, stored)
 
 
 def _families(num_nodes: int, *, few: bool) -> list[list[str]]:

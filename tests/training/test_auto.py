@@ -83,9 +83,30 @@ def test_many_labels_refine_codes_and_learn_them_among_others(many: Graph) -> No
         assert choice.config.guidance == "none"
         if choice.config.coder == "refined":
             assert choice.config.code_dropout == MANY_CODE_DROPOUT
-    # Within a budget there is no place for what is finer.
-    fitting, _ = auto_choices(auto(compression=50), many)
-    assert {choice.config.coder for choice in fitting} == {"refined"}
+
+
+@pytest.mark.parametrize(
+    ("ratio", "positions", "size", "stored"),
+    # Of 600 nodes two bits or one per position, and K times C numbers of codewords.
+    [
+        (20, 64, 3, 9_600 + 1_536),
+        (50, 64, 2, 4_800 + 1_024),
+        (100, 16, 2, 1_200 + 1_024),
+    ],
+)
+def test_learned_codes_within_a_budget_have_fewer_choices(
+    many: Graph, ratio: float, positions: int, size: int, stored: int
+) -> None:
+    choices, _ = auto_choices(auto(compression=ratio), many)
+    (learned,) = [one for one in choices if one.config.coder == "softmax"]
+    config = learned.config
+    assert (config.num_codebooks, config.codebook_size) == (positions, size)
+    assert learned.bytes == build_encoder(config, 600).inference_bytes() == stored
+
+
+def test_a_budget_below_a_byte_learns_none(many: Graph) -> None:
+    choices, _ = auto_choices(auto(compression=200), many)
+    assert all(choice.config.coder != "softmax" for choice in choices)
 
 
 def test_clusters_leave_out_codes_that_tell_none(many: Graph) -> None:
@@ -116,9 +137,11 @@ def test_each_choice_is_trained_in_its_own_batching(
 
 
 def test_codes_without_digits_have_nothing_to_refine(many: Graph) -> None:
-    (choice,) = auto_choices(auto(bytes_per_node=3.0), many)[0]
-    assert choice.config.codes == "tree:8x8"
-    assert choice.config.coder == "fixed"
+    choices, _ = auto_choices(auto(bytes_per_node=3.0), many)
+    assert [(one.config.coder, one.config.codes) for one in choices] == [
+        ("softmax", None),
+        ("fixed", "tree:8x8"),
+    ]
 
 
 @pytest.mark.parametrize(
