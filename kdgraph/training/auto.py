@@ -9,7 +9,7 @@ from kdgraph.codes import CodeRecipe
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.methods import build_encoder, code_recipe
+from kdgraph.training.methods import build_encoder, code_recipe, without_memory
 from kdgraph.training.recipes import has_many_labels, resolve_config
 
 COMPRESSION = 50.0
@@ -130,7 +130,8 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     fitting = [_fit(base, graph, family, budget) for family in families]
     fits = [choice for choice in fitting if choice is not None]
     if not few and graph.num_edges <= TRY_BELOW:
-        room = budget if given else table
+        # Without a budget, whatever is smaller than the table.
+        room = budget if given else table - 1
         fits += [one for one in _finer(base, free, graph, room) if one.bytes <= room]
     choices, larger = {choice.config: choice for choice in fits}, ""
     if not choices:
@@ -278,11 +279,12 @@ def _finer(
 def _learned(free: TrainConfig, graph: Graph, room: float) -> Choice:
     """Codes that learn: of a bit, and of half as many, as long as they do not fit.
 
-    On cornell5, 64 bits in 150 KB score 77.0 on validation, 32 choices of three 76.2.
+    On cornell5, 64 bits in 150 KB score 77.0 on validation, structure in 186 KB 70.7.
     """
     config = resolve_config(free.replace(coder="softmax"), graph)
     while True:
-        stored = build_encoder(config, graph.num_nodes).inference_bytes()
+        with without_memory(f"learned codes of {graph.num_nodes} nodes"):
+            stored = build_encoder(config, graph.num_nodes).inference_bytes()
         positions = config.num_codebooks or 1
         if stored > room and config.codebook_size != 2:
             config = config.replace(codebook_size=2)
