@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,8 +45,10 @@ from kdgraph.composers import (
 )
 from kdgraph.ops import backend, core
 
-# Tensors here are tiny: a second thread would only wait for the first.
+# Tensors here are tiny: a second thread would only wait for the first, in commands that
+# tests start as well.
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 NUM_NODES, DIM, POSITIONS = 23, 8, 4
 RAGGED = (2, 6, 3, 5)

@@ -75,10 +75,13 @@ class Trials:
             RuntimeError: The moment was missed again and again.
         """
         job, here = self.setting.jobs[phase.job], self.folder / "killed"
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             shutil.rmtree(here, ignore_errors=True)
             here.mkdir()
-            seconds = self._strike(self._run(job, here), here, phase, random)
+            # A busy machine was slower at first than it may be now.
+            share = random.uniform(0.0, _LATEST if phase.writing else 1.0)
+            moment = share * self.lengths[phase.name] / 2**attempt
+            seconds = self._strike(self._run(job, here), here, phase, moment)
             left = [name for name in sorted(entries(here)) if is_partial(name)]
             if seconds is not None and (not phase.writing or phase.writing in left):
                 break
@@ -119,17 +122,15 @@ class Trials:
         self._places[job.name] = here
 
     def _strike(
-        self, running: Running, here: Path, phase: Phase, random: Random
+        self, running: Running, here: Path, phase: Phase, moment: float
     ) -> float | None:
-        """Kill it, and tell after how long; ``None`` if it went on too far."""
+        """Kill it at a moment, tell after how long; ``None`` if it went too far."""
         while not (here / phase.begin).exists() and running.poll() is None:
             time.sleep(_STEP)
         begun = time.monotonic()
-        share = random.uniform(0.0, _LATEST if phase.writing else 1.0)
-        moment = begun + share * self.lengths[phase.name]
         # Without a file to wait for, the folder itself is there.
         while running.poll() is None and (
-            time.monotonic() < moment or not (here / phase.writing).exists()
+            time.monotonic() - begun < moment or not (here / phase.writing).exists()
         ):
             # It is written within a few milliseconds.
             time.sleep(_STEP / 5)
