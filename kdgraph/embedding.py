@@ -37,7 +37,7 @@ class KDEmbedding(CodedEncoder):
             ``"threshold"``, ``"fixed"``), a class or an instance of
             :mod:`kdgraph.coders`. (default: ``"softmax"``)
         composer: How codewords become a vector: a name (``"sum"``, ``"concat"``,
-            ``"mlp"``, ``"recurrent"``), a class or an instance of
+            ``"mlp"``, ``"recurrent"``, ``"ring"``), a class or an instance of
             :mod:`kdgraph.composers`. (default: ``"concat"``)
         code_dropout: Probability with which a training step leaves out a position of a
             node; the others are scaled up. (default: ``0.0``)

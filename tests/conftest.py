@@ -41,6 +41,7 @@ from kdgraph.composers import (
     ConcatComposer,
     MLPComposer,
     RecurrentComposer,
+    RingComposer,
     SumComposer,
 )
 from kdgraph.ops import backend, core
@@ -95,11 +96,13 @@ COMPOSER_VARIANTS: dict[str, Callable[[], Composer]] = {
     "mlp-int8": lambda: MLPComposer(num_layers=2, norm="layer", storage="int8"),
     "recurrent": RecurrentComposer,
     "recurrent-both": lambda: RecurrentComposer(bidirectional=True),
+    "ring": lambda: RingComposer(rank=3),
+    "ring-int8": lambda: RingComposer(rank=2, norm="layer", storage="int8"),
     "recurrent-mean": lambda: RecurrentComposer(pool="mean", shared=True),
     "sum-tree": lambda: SumComposer(3, null_code=False, storage="int8", trees=TREES),
     "concat-tree": lambda: ConcatComposer(null_code=False, norm="batch", trees=TREES),
 }
-PLAIN_COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+PLAIN_COMPOSERS = ("sum", "concat", "mlp", "recurrent", "ring")
 LINEAR_COMPOSERS = ("sum", "concat")
 TYPICAL_CODERS = ("softmax-query", "gumbel-soft", "vq")
 BASELINES: dict[str, Callable[[], Encoder]] = {

@@ -9,7 +9,7 @@ from kdgraph import KDEmbedding
 from kdgraph.baselines import FullEmbedding, LowRankEmbedding
 from kdgraph.coders import FixedCoder, GumbelCoder, SoftmaxCoder, VQCoder
 from kdgraph.codes import Prefix, random_codes
-from kdgraph.composers import MLPComposer, RecurrentComposer, SumComposer
+from kdgraph.composers import MLPComposer, RecurrentComposer, RingComposer, SumComposer
 from kdgraph.guidance import ExponentialSchedule, TemperatureSchedule
 
 RAGGED = (2, 6, 3, 5)
@@ -45,6 +45,7 @@ ENCODERS = {
     "vq": lambda: embedding(VQCoder()),
     "vq-residual": lambda: embedding(VQCoder(), "sum"),
     "threshold": lambda: embedding("threshold", size=2),
+    "fixed-ring": lambda: embedding(FixedCoder(), RingComposer(rank=3)),
     "fixed-recurrent": lambda: embedding(FixedCoder(), RecurrentComposer()),
     "fixed-prefix": lambda: embedding(
         FixedCoder(random_codes(40, 2, RAGGED[2:]).prefixed(prefix())), "sum"

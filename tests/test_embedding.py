@@ -17,6 +17,7 @@ from kdgraph.composers import (
     ConcatComposer,
     MLPComposer,
     RecurrentComposer,
+    RingComposer,
     SumComposer,
 )
 from kdgraph.ops import straight_through
@@ -42,6 +43,8 @@ def make(coder="softmax", composer="concat", num_nodes=100, dim=16, **options):
         (ConcatComposer(5), 32 * 5 + 20 * 16 + 16),
         (MLPComposer(), 32 * 4 + (16 * 16 + 16) * 2),
         (MLPComposer(pool="mean", num_layers=2), 32 * 16 + (16 * 16 + 16) * 3),
+        # 16 = 2 x 2 x 2 x 2 channels: two matrices a codeword.
+        (RingComposer(rank=3), 32 * 2 * 9),
         (RecurrentComposer(), 32 * 4 + 32 * (4 + 8 + 2) + 8 * 16 + 16),
         (
             RecurrentComposer(hidden_dim=3, bidirectional=True),
@@ -193,7 +196,7 @@ def test_stats_of_one_code_and_of_all():
 # --- code dropout ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent"])
+@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent", "ring"])
 @pytest.mark.parametrize("coder", ["softmax", "gumbel", "vq", "fixed"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_code_dropout_is_for_training(coder, composer, dtype, scramble):
@@ -229,7 +232,7 @@ def test_code_dropout_out_of_range(bad):
 
 
 @pytest.mark.parametrize("coder", ["softmax", "gumbel", "vq", "fixed", "threshold"])
-@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent"])
+@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent", "ring"])
 @pytest.mark.parametrize("num_nodes", [1, 2])
 def test_smallest(coder, composer, num_nodes):
     encoder = make(coder, composer, num_nodes, dim=1, num_codebooks=1, codebook_size=2)

@@ -9,7 +9,7 @@ import torch
 
 from kdgraph.artifact._json import dumps, loads_object, short
 from kdgraph.artifact._sizes import decode_sizes, encode_sizes
-from kdgraph.codes.prefix import Kind, prefix_sizes
+from kdgraph.codes.prefix import KINDS, Kind, prefix_sizes
 
 FORMAT = "kdgraph.packed"
 FORMAT_VERSION = 1
@@ -181,7 +181,7 @@ def _prefix(text: str | None, sizes: tuple[int, ...]) -> tuple[tuple[int, ...], 
     kind, branching = prefix.get("kind"), prefix.get("branching")
     sound = (
         len(prefix) == 2
-        and kind in ("levels", "digits")
+        and kind in KINDS
         and isinstance(branching, list)
         and 0 < len(branching) <= len(sizes)
         and all(type(child) is int and 2 <= child <= max(sizes) for child in branching)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from kdgraph.baselines.budget import largest_size
+from kdgraph.composers.factors import covering_factors
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
 
@@ -64,7 +65,7 @@ class TensorTrainEmbedding(Encoder):
     ) -> None:
         super().__init__(num_nodes, embedding_dim)
         self.rank = positive_int(rank, "rank", "TensorTrainEmbedding")
-        self.num_rows = _three(num_rows or covering_factors(num_nodes), "num_rows")
+        self.num_rows = _three(num_rows or covering_factors(num_nodes, 3), "num_rows")
         self.num_columns = _three(
             num_columns or dividing_factors(embedding_dim), "num_columns"
         )
@@ -92,7 +93,7 @@ class TensorTrainEmbedding(Encoder):
         Raises:
             ValueError: Not even rank 1 does.
         """
-        p, q = covering_factors(num_nodes), dividing_factors(embedding_dim)
+        p, q = covering_factors(num_nodes, 3), dividing_factors(embedding_dim)
 
         def bytes_of(rank: int) -> int:
             ends = p[0] * q[0] + p[2] * q[2]
@@ -148,26 +149,6 @@ class TensorTrainEmbedding(Encoder):
             f"{super().extra_repr()}, rank={self.rank}, num_rows={self.num_rows}, "
             f"num_columns={self.num_columns}"
         )
-
-
-def covering_factors(size: int) -> tuple[int, int, int]:
-    """Three factors as equal as can be whose product is at least ``size``.
-
-    Example:
-        >>> covering_factors(169_343), covering_factors(9)
-        ((55, 55, 56), (2, 2, 3))
-    """
-    root = max(1, round(size ** (1 / 3)))
-    while root**3 < size:
-        root += 1
-    factors = [root] * 3
-    for place in range(3):
-        smaller = [*factors]
-        smaller[place] -= 1
-        if math.prod(smaller) >= size:
-            factors = smaller
-    first, second, third = factors
-    return first, second, third
 
 
 def dividing_factors(size: int) -> tuple[int, int, int]:

@@ -93,7 +93,7 @@ def _method(group: Any) -> None:
         "--rank",
         type=int,
         metavar="R",
-        help=f"of --method lowrank (default: {DEFAULT_RANK})",
+        help=f"of --method lowrank (default: {DEFAULT_RANK}) or --composer ring (8)",
     )
     group.add_argument(
         "--max-bytes",

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-Kind = Literal["levels", "digits"]
+Kind = Literal["levels", "digits", "place"]
+KINDS = ("levels", "digits", "place")
 
 
 class Prefix(nn.Module):
@@ -26,16 +27,19 @@ class Prefix(nn.Module):
         \quad \text{or that} \bmod b_l
 
     for ``"levels"``, :math:`b_1 \cdots b_l` choices, and for ``"digits"``, :math:`b_l`
-    choices. Finding a leaf is a binary search: :math:`O(\log \prod_l b_l)` a node.
+    choices. Finding a leaf is a binary search: :math:`O(\log \prod_l b_l)` a node. For
+    ``"place"`` every row is a leaf of its own, row i leaf i, told by digits: no two
+    nodes have the same codes.
 
     A module without parameters, so that the boundaries, 4 bytes each up to
     :math:`2^{31}` nodes and 8 beyond, go where the encoder goes.
 
     Args:
         boundaries: First row of each leaf, then the number of nodes:
-            :math:`\prod_l b_l + 1` integers. A leaf may be empty.
+            :math:`\prod_l b_l + 1` integers. A leaf may be empty. For ``"place"`` 0
+            and the number of nodes, at most :math:`\prod_l b_l`.
         branching: Children per cluster on each level, each at least 2.
-        kind: ``"levels"`` or ``"digits"``. (default: ``"levels"``)
+        kind: ``"levels"``, ``"digits"`` or ``"place"``. (default: ``"levels"``)
 
     Raises:
         TypeError: Boundaries or branching not of integers.
@@ -62,13 +66,19 @@ class Prefix(nn.Module):
         kind: Kind = "levels",
     ) -> None:
         super().__init__()
-        if kind not in ("levels", "digits"):
-            raise ValueError(f"Prefix expects kind 'levels' or 'digits', got {kind!r}")
+        if kind not in KINDS:
+            raise ValueError(f"Prefix expects kind as one of {KINDS}, got {kind!r}")
         self.branching = _check_branching(branching)
         self.kind = kind
         boundaries = torch.as_tensor(boundaries)
-        _check_boundaries(boundaries, math.prod(self.branching))
+        leaves = math.prod(self.branching)
+        _check_boundaries(boundaries, 1 if kind == "place" else leaves)
         self.num_nodes = int(boundaries[-1])
+        if kind == "place" and self.num_nodes > leaves:
+            raise ValueError(
+                f"Prefix expects digits {self.branching} for at most {leaves} places, "
+                f"got {self.num_nodes} nodes"
+            )
         narrow = self.num_nodes <= torch.iinfo(torch.int32).max
         width = torch.int32 if narrow else torch.int64
         # A copy: what was checked stays as it is.
@@ -142,12 +152,16 @@ class Prefix(nn.Module):
         for level, size in enumerate(self.branching):
             below = math.prod(self.branching[level + 1 :])
             column = torch.div(leaf, below, rounding_mode="floor")
-            columns.append(column if self.kind == "levels" else column % size)
+            # The first is in range as it is, where rows are: others stay outside.
+            columns.append(column % size if level and self.kind != "levels" else column)
         return torch.stack(columns, dim=-1)
 
     def _leaf(self, rows: Tensor) -> Tensor:
         # Within the range of int32, and where out of range still out of range.
         rows = rows.clamp(-1, self.num_nodes).to(self.boundaries.dtype)
+        if self.kind == "place":
+            beyond = math.prod(self.branching)
+            return torch.where(rows < self.num_nodes, rows.long(), beyond)
         leaf = torch.searchsorted(self.boundaries, rows, right=True) - 1
         # Always 0, but rows out of range have leaves out of range: compiled code has
         # no other check, and would read the codewords of another position.
@@ -170,9 +184,9 @@ def prefix_sizes(branching: Sequence[int], kind: Kind) -> tuple[int, ...]:
         >>> prefix_sizes((16, 8), "levels"), prefix_sizes((16, 8), "digits")
         ((16, 128), (16, 8))
     """
-    if kind == "digits":
-        return tuple(branching)
-    return tuple(itertools.accumulate(branching, operator.mul))
+    if kind == "levels":
+        return tuple(itertools.accumulate(branching, operator.mul))
+    return tuple(branching)
 
 
 def without_prefix(

@@ -43,6 +43,9 @@ class CodeRecipe:
                                 clusters on the way to it
     ``order:16x16x16``          the same, told by the order in which nodes are stored:
                                 0 bits; only as the first part
+    ``place:27x27x27``          D digits of the place in such an order, its clusters
+                                those of the first D - 1: 0 bits, the codes of no two
+                                nodes alike; only as the first part
     ``levels:16x16``            a position per level, K = 16 and 256
     ``digits:16x16``            a position per level, K = 16 and 16
     ``spectral:8x256``          D = 8 digits of K = 256 of a node vector's residual
@@ -71,10 +74,11 @@ class CodeRecipe:
 
     def __post_init__(self) -> None:
         for index, (kind, _) in enumerate(self.parts):
-            if kind == "order" and index > 0:
+            if kind in _ORDERED and index > 0:
+                other = "tree" if kind == "order" else "digits"
                 raise ValueError(
-                    "codes: 'order' comes first, as nodes are stored in one order "
-                    f"only, got it as part {index + 1}; take 'tree' there"
+                    f"codes: {kind!r} comes first, as nodes are stored in one order "
+                    f"only, got it as part {index + 1}; take {other!r} there"
                 )
         check_codebook_sizes(self.codebook_sizes)
 
@@ -99,6 +103,11 @@ class CodeRecipe:
                 raise ValueError(
                     f"codes: {piece.strip()!r} needs two numbers, positions and "
                     f"choices, as in '{kind}:4x64'"
+                )
+            if kind == "place" and len(numbers) < 2:
+                raise ValueError(
+                    f"codes: {piece.strip()!r} needs a number for clusters and one for "
+                    "the places in each, as in 'place:64x64'"
                 )
             if min(numbers) < 1:
                 raise ValueError(f"codes: {piece.strip()!r} has a number below 1")
@@ -131,13 +140,18 @@ class CodeRecipe:
     @property
     def row_bytes(self) -> int:
         """Bytes stored per node."""
-        start = 1 if self.ordered else 0
-        return row_bytes(self.codebook_sizes[start:])
+        return row_bytes(self.codebook_sizes[self._told :])
 
     @property
     def ordered(self) -> bool:
         """Whether nodes are stored in the order of a partition."""
-        return self.parts[0][0] == "order"
+        return self.parts[0][0] in _ORDERED
+
+    @property
+    def _told(self) -> int:
+        """Positions that the order tells."""
+        kind, numbers = self.parts[0]
+        return len(_sizes(kind, numbers)) if self.ordered else 0
 
     @property
     def movable(self) -> tuple[int, ...]:
@@ -147,8 +161,9 @@ class CodeRecipe:
 
     def stored_bytes(self, num_nodes: int) -> int:
         """Bytes of the codes of N nodes, boundaries of an order included."""
-        leaves = math.prod(self.parts[0][1]) + 1 if self.ordered else 0
-        return num_nodes * self.row_bytes + 4 * leaves
+        prefix = self._stand_in_prefix(num_nodes)
+        told = 0 if prefix is None else prefix.nbytes
+        return num_nodes * self.row_bytes + told
 
     def build(
         self,
@@ -172,14 +187,17 @@ class CodeRecipe:
         Raises:
             ValueError: A graph that does not have so many clusters or vectors.
         """
+        # Nodes that are too many for their digits are told before they are ordered.
+        self._stand_in_prefix(int(adj.shape[0]))  # type: ignore[attr-defined]
         tables: list[CodeTable] = []
         order: Partition | None = None
         share = 1.0 / len(self.parts)
         for index, (kind, numbers) in enumerate(self.parts):
             told = part(progress, index * share, (index + 1) * share)
-            own = seed * len(_KINDS) * 16 + index
-            if kind == "order":
-                order = partition_graph(adj, numbers, seed=own, progress=told)
+            own = seed * _MOST_PARTS + index
+            if kind in _ORDERED:
+                clusters = numbers if kind == "order" else numbers[:-1]
+                order = partition_graph(adj, clusters, seed=own, progress=told)
             elif kind == "spectral":
                 tables.append(
                     spectral_codes(
@@ -210,7 +228,11 @@ class CodeRecipe:
         if order is None:
             return Order(combine_codes(*tables))
         rows = torch.from_numpy(order.order)
-        prefix = Prefix(order.boundaries, (math.prod(order.branching),))
+        kind, numbers = self.parts[0]
+        if kind == "place":
+            prefix = Prefix(torch.tensor([0, rows.numel()]), numbers, "place")
+        else:
+            prefix = Prefix(order.boundaries, (math.prod(order.branching),))
         if not tables:
             return Order(CodeTable.from_prefix(prefix), rows)
         return Order(combine_codes(*tables).reordered(rows).prefixed(prefix), rows)
@@ -218,12 +240,19 @@ class CodeRecipe:
     def stand_in(self, num_nodes: int) -> CodeTable:
         """Codes of the right sizes, all zero: for what only counts bytes."""
         zeros = torch.zeros(num_nodes, self.row_bytes, dtype=torch.uint8)
+        prefix = self._stand_in_prefix(num_nodes)
+        return CodeTable(zeros, self.codebook_sizes, prefix)
+
+    def _stand_in_prefix(self, num_nodes: int) -> Prefix | None:
         if not self.ordered:
-            return CodeTable(zeros, self.codebook_sizes)
-        leaves = self.codebook_sizes[0]
+            return None
+        kind, numbers = self.parts[0]
+        if kind == "place":
+            return Prefix(torch.tensor([0, num_nodes]), numbers, "place")
+        leaves = math.prod(numbers)
         boundaries = torch.full((leaves + 1,), num_nodes)
         boundaries[0] = 0
-        return CodeTable(zeros, self.codebook_sizes, Prefix(boundaries, (leaves,)))
+        return Prefix(boundaries, (leaves,))
 
     def __str__(self) -> str:
         """What :meth:`parse` reads."""
@@ -234,13 +263,17 @@ class CodeRecipe:
 
 _DIGITS = ("spectral", "hash", "projection", "random")
 """Parts that are D digits of K choices."""
-_KINDS = ("tree", "order", "levels", "digits", *_DIGITS)
+_MOST_PARTS = 128
+"""By which seeds of recipes are apart."""
+_ORDERED = ("order", "place")
+"""Parts that the order of the nodes tells."""
+_KINDS = ("tree", "order", "levels", "digits", *_DIGITS, "place")
 
 
 def _sizes(kind: str, numbers: tuple[int, ...]) -> tuple[int, ...]:
     if kind in _DIGITS:
         return (numbers[1],) * numbers[0]
-    if kind == "digits":
+    if kind in ("digits", "place"):
         return numbers
     products = tuple(math.prod(numbers[: end + 1]) for end in range(len(numbers)))
     return products if kind == "levels" else products[-1:]

@@ -6,9 +6,10 @@ from kdgraph.composers.linear import LinearComposer
 from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.mlp import MLPComposer
 from kdgraph.composers.recurrent import RecurrentComposer
+from kdgraph.composers.ring import RingComposer
 from kdgraph.composers.sum import SumComposer
 
-COMPOSERS = (SumComposer, ConcatComposer, MLPComposer, RecurrentComposer)
+COMPOSERS = (SumComposer, ConcatComposer, MLPComposer, RecurrentComposer, RingComposer)
 """Every composer that can be named."""
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "LinearForm",
     "MLPComposer",
     "RecurrentComposer",
+    "RingComposer",
     "SumComposer",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ class Selection:
     codes: Tensor
     scale: Tensor | None = None
     dropped: float = field(default=0.0, kw_only=True)
+    learned: ClassVar[bool] = False
+    """Whether gradients of code vectors reach more than the codebooks."""
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The code vectors ``[B, D, d]``."""
@@ -141,6 +144,7 @@ class LogitSelection(Selection):
 
     logits: Tensor
     temperature: Tensor
+    learned: ClassVar[bool] = True
 
     def scores(self) -> Tensor:
         """The logits."""
@@ -167,6 +171,7 @@ class QuerySelection(Selection):
     keys: Tensor
     bias: Tensor
     temperature: Tensor
+    learned: ClassVar[bool] = True
 
     def scores(self) -> Tensor:
         """The logits, formed whole for these rows."""
@@ -196,6 +201,7 @@ class RelaxedSelection(Selection):
     """A soft choice: code vectors are averages under ``weights [B, D, K]``."""
 
     weights: Tensor
+    learned: ClassVar[bool] = True
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The averaged code vectors ``[B, D, d]``."""
@@ -230,6 +236,7 @@ class QuantizedSelection(Selection):
     """
 
     query: Tensor
+    learned: ClassVar[bool] = True
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The nearest centroids ``[B, D, d]``."""

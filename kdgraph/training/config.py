@@ -13,7 +13,7 @@ GUIDANCE = ("none", "online", "pretrained", "labelprop", "diffusion")
 CODERS = ("auto", "softmax", "gumbel", "vq", "threshold", "fixed", "refined")
 STRUCTURAL = ("fixed", "refined")
 """Coders whose codes are there before training begins."""
-COMPOSERS = ("sum", "concat", "mlp", "recurrent")
+COMPOSERS = ("sum", "concat", "mlp", "recurrent", "ring")
 STORAGE = ("float32", "bfloat16", "int8")
 BATCHING = ("full", "neighbor", "cluster")
 PRECISION = ("float32", "bfloat16")

@@ -24,6 +24,7 @@ from kdgraph.composers import (
     LinearComposer,
     MLPComposer,
     RecurrentComposer,
+    RingComposer,
     SumComposer,
 )
 from kdgraph.embedding import KDEmbedding
@@ -77,6 +78,7 @@ _COMPOSERS: dict[str, type[Composer]] = {
     "concat": ConcatComposer,
     "mlp": MLPComposer,
     "recurrent": RecurrentComposer,
+    "ring": RingComposer,
 }
 
 
@@ -175,7 +177,16 @@ def _build_coder(config: TrainConfig, num_nodes: int, codes: CodeTable | None) -
 
 def _build_composer(config: TrainConfig) -> Composer:
     kind = _COMPOSERS[config.composer or "concat"]
-    options: dict[str, Any] = {"null_code": config.null_code}
+    options: dict[str, Any] = {}
+    if kind is not RingComposer:
+        options["null_code"] = config.null_code
+    elif config.code_dim is not None:
+        raise ValueError(
+            f"composer 'ring' has matrices of rank by rank, and no code_dim, got "
+            f"{config.code_dim}; leave it out, or give a rank"
+        )
+    elif config.rank is not None:
+        options["rank"] = config.rank
     if config.code_dim is not None:
         options["code_dim"] = config.code_dim
     if config.storage not in (None, "float32"):

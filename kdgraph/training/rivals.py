@@ -36,7 +36,6 @@ from kdgraph.baselines import (
 from kdgraph.baselines.kd_encoding import Composition
 from kdgraph.baselines.quantized_table import Method
 from kdgraph.baselines.quotient_remainder import Operation
-from kdgraph.baselines.tensor_train import covering_factors
 from kdgraph.codes import (
     CodeTable,
     deepwalk_vectors,
@@ -46,6 +45,7 @@ from kdgraph.codes import (
     projection_codes,
 )
 from kdgraph.codes.progress import Progress
+from kdgraph.composers.factors import covering_factors
 from kdgraph.data import Graph
 from kdgraph.encoder import Encoder
 from kdgraph.ops import row_bytes
@@ -196,7 +196,7 @@ def _metis_order(
     _: TrainConfig, adj: sparse.csr_array, seed: int, progress: Progress | None
 ) -> Reading:
     """The nodes by cluster of a cluster, whose digits are those of the cores."""
-    branching = covering_factors(adj.shape[0])[:2]
+    branching = covering_factors(adj.shape[0], 3)[:2]
     found = partition_graph(adj, branching, seed=seed, progress=progress)
     return Reading(rows=torch.from_numpy(found.order))
 

@@ -1,12 +1,10 @@
 """Tensor trains: the formula, the factors, and the bytes."""
 
-import math
-
 import pytest
 import torch
 
 from kdgraph.baselines import TensorTrainEmbedding
-from kdgraph.baselines.tensor_train import covering_factors, dividing_factors
+from kdgraph.baselines.tensor_train import dividing_factors
 
 
 def row_of(table, node):
@@ -78,14 +76,6 @@ def test_largest_rank_within():
 
 
 def test_factors():
-    for size in (1, 2, 7, 8, 9, 100, 2708, 169_343, 10**9):
-        factors = covering_factors(size)
-        assert math.prod(factors) >= size
-        assert max(factors) - min(factors) <= 1
-        # Not one of them can be smaller.
-        smallest = sorted(factors, reverse=True)
-        smallest[0] -= 1
-        assert math.prod(smallest) < size
     assert dividing_factors(128) == (8, 4, 4)
     assert dividing_factors(97) == (97, 1, 1)
     assert dividing_factors(64) == (4, 4, 4)

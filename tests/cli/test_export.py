@@ -31,7 +31,7 @@ def trained(kdgraph: Kdgraph, npz: Path, tiny: Any, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("model", ["gcn", "sage", "gat", "gin"])
-@pytest.mark.parametrize("composer", ["concat", "recurrent"])
+@pytest.mark.parametrize("composer", ["concat", "recurrent", "ring"])
 def test_artifact_alone_gives_the_recorded_score(
     kdgraph: Kdgraph,
     npz: Path,

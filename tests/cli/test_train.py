@@ -94,7 +94,7 @@ def test_models(train: Train, model: str, directed: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("coder", ["softmax", "gumbel", "vq", "threshold", "fixed"])
-@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent"])
+@pytest.mark.parametrize("composer", ["sum", "concat", "mlp", "recurrent", "ring"])
 def test_coders_and_composers(train: Train, coder: str, composer: str) -> None:
     size = 2 if coder == "threshold" else 3
     options = ("--coder", coder, "--composer", composer, "--codebook-size", size)

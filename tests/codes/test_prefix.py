@@ -70,6 +70,31 @@ def test_empty_leaves_at_the_ends():
     assert prefix().flatten().tolist() == [1, 1, 3]
 
 
+def test_places_are_counted_in_digits():
+    prefix = Prefix([0, 50], (3, 4, 5), "place")
+    every = list(itertools.product(range(3), range(4), range(5)))
+    assert prefix().tolist() == [list(digits) for digits in every[:50]]
+    assert prefix(torch.tensor([49, 7])).tolist() == [[2, 1, 4], [0, 1, 2]]
+    assert prefix.codebook_sizes == (3, 4, 5)
+    # 0 and the number of nodes.
+    assert prefix.nbytes == 8
+    # More digits than 32 bits count.
+    huge = Prefix([0, 1 << 20], (1 << 16, 1 << 16, 1 << 16), "place")
+    assert huge(torch.tensor([(1 << 20) - 1])).tolist() == [[0, 15, 65535]]
+
+
+@pytest.mark.parametrize("kind", ["levels", "digits", "place"])
+def test_rows_out_of_range_have_codes_out_of_range(kind):
+    boundaries = [0, 5] if kind == "place" else [0, 1, 2, 3, 4, 5, 5]
+    prefix = Prefix(boundaries, (2, 3), kind)
+    for row in (-1, -9, 5, 6, 1 << 40):
+        try:
+            first = int(prefix(torch.tensor([row]))[0, 0])
+        except IndexError:
+            continue
+        assert not 0 <= first < 2, row
+
+
 def test_boundaries_take_what_they_need():
     assert table_of().prefix.nbytes == 7 * 4
     huge = Prefix(torch.tensor([0, 5, 1 << 33]), (2,))
@@ -159,7 +184,13 @@ def test_rows_out_of_range_do_not_pass(positions, bad):
 @pytest.mark.parametrize(
     ("build", "error", "message"),
     [
-        (lambda: Prefix(BOUNDARIES, (2, 3), "path"), ValueError, "kind 'levels' or"),
+        (lambda: Prefix(BOUNDARIES, (2, 3), "path"), ValueError, "of .*, got 'path'"),
+        (
+            lambda: Prefix([0, 7], (2, 3), "place"),
+            ValueError,
+            "at most 6 places, got 7",
+        ),
+        (lambda: Prefix(BOUNDARIES, (2, 3), "place"), ValueError, "2 boundaries for 1"),
         (lambda: Prefix(BOUNDARIES, ()), ValueError, "at least 2 children"),
         (lambda: Prefix(BOUNDARIES, (6, 1)), ValueError, r"2 children .* \(6, 1\)"),
         (lambda: Prefix(BOUNDARIES, (2.0, 3)), TypeError, "integers, got 2.0"),

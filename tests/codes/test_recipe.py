@@ -34,6 +34,7 @@ def adj():
         "spectral:8x256",
         "hash:3x7+projection:2x5+random:1x2",
         "order:4x4+tree:3x3+levels:2x2+digits:2x2+spectral:4x64",
+        "place:7x7x7+spectral:2x8",
     ],
 )
 def test_text_is_read_and_written(text: str) -> None:
@@ -93,6 +94,8 @@ def test_an_order_costs_its_boundaries_alone() -> None:
         ("spectral:4x1", "codebook sizes lie in .* got 1"),
         ("tree:256x257", "codebook sizes lie in .* got 65792"),
         ("spectral:2x4+order:4x4", "'order' comes first.* got it as part 2; take 'tre"),
+        ("hash:2x4+place:4x4", "'place' comes first.* got it as part 2; take 'digits'"),
+        ("place:64", "'place:64' needs a number for clusters and one .* 'place:64x64'"),
     ],
 )
 def test_refused(text: str, says: str) -> None:
@@ -134,6 +137,32 @@ def test_rows_of_an_order_hold_the_codes_of_their_nodes(adj) -> None:
     assert built.rows is not None
     assert built.rows.sort().values.tolist() == list(range(300))
     assert torch.equal(built.codes.codes(), expected[built.rows])
+
+
+def test_places_are_those_of_a_partition(adj) -> None:
+    recipe = CodeRecipe.parse("place:4x5x16+hash:1x7")
+    built = recipe.build(adj, seed=2)
+    order = partition_graph(adj, (4, 5), seed=2 * SEEDS_APART).order
+    assert built.rows is not None
+    assert built.rows.tolist() == order.tolist()
+    codes = built.codes.codes()
+    places = torch.arange(300)
+    assert torch.equal(codes[:, 0] * 80 + codes[:, 1] * 16 + codes[:, 2], places)
+    hashes = hash_codes(300, 1, 7, seed=2 * SEEDS_APART + 1).codes()
+    assert torch.equal(codes[:, 3:], hashes[built.rows])
+    assert recipe.trees == (None,) * 4
+    assert recipe.movable == (3,)
+    # Two ends of 4 bytes, and 3 bits a node.
+    assert built.codes.nbytes == recipe.stored_bytes(300) == 8 + 300
+    assert recipe.stand_in(300).nbytes == 308
+
+
+def test_more_nodes_than_places_are_told_at_once() -> None:
+    class Counted:
+        shape = (300, 300)
+
+    with pytest.raises(ValueError, match=r"at most 280 places, got 300 nodes"):
+        CodeRecipe.parse("place:4x5x14").build(Counted())
 
 
 def test_an_order_alone_stores_nothing_per_node(adj) -> None:

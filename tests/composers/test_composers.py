@@ -1,5 +1,8 @@
 """Compositions against loops over nodes and positions."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -10,6 +13,7 @@ from kdgraph.composers import (
     ConcatComposer,
     MLPComposer,
     RecurrentComposer,
+    RingComposer,
     SumComposer,
 )
 
@@ -128,6 +132,69 @@ def test_recurrent_is_an_lstm(scramble):
     torch.testing.assert_close(encoder(), expected)
 
 
+def ring(words, rank, columns, dim):
+    """Traces, channel by channel: the digits of a channel say which matrices."""
+    cores = [word.view(rank, -1, rank) for word in words]
+    entries = []
+    for digits in itertools.islice(itertools.product(*map(range, columns)), dim):
+        product = torch.eye(rank).double()
+        for core, digit in zip(cores, digits, strict=True):
+            product = product @ core[:, digit]
+        entries.append(product.trace())
+    return torch.stack(entries)
+
+
+@pytest.mark.parametrize("dim", [8, 13, 16])
+@pytest.mark.parametrize("positions", [1, 2, 3, 4])
+@pytest.mark.parametrize("rows", ["few", "many"])
+def test_ring(dim, positions, rows, scramble):
+    # 180 codes in all: 30 rows are few beside them; one position has 2.
+    codes = random_codes(30, positions, SIZES[:positions])
+    composer = RingComposer(rank=3)
+    encoder = KDEmbedding(30, dim, coder=FixedCoder(codes), composer=composer)
+    encoder = encoder.double().eval()
+    scramble(encoder)
+    expected = torch.stack(
+        [ring(codewords(encoder, node), 3, composer.columns, dim) for node in range(30)]
+    )
+    ids = torch.arange(30)
+    if rows == "many":
+        ids = ids.repeat(4)
+    torch.testing.assert_close(encoder(ids), expected[ids])
+    assert composer.weight.shape == (
+        sum(SIZES[:positions]),
+        9 * math.ceil(dim ** (1 / positions) - 1e-9),
+    )
+
+
+def test_ring_gradients_are_the_same_however_rows_are_formed(scramble):
+    encoder = make(RingComposer(rank=2), dim=16)
+    scramble(encoder)
+    weights = torch.randn(30, 16).double()
+    found = []
+    for ids in (torch.arange(30), torch.arange(30).repeat(10)):
+        encoder.zero_grad()
+        loss = (encoder(ids) * weights.repeat(len(ids) // 30, 1)).sum()
+        (loss * 30 / len(ids)).backward()
+        found.append(encoder.composer.weight.grad.clone())
+    torch.testing.assert_close(*found)
+    assert found[0].any(dim=1).all()
+
+
+def test_ring_starts_with_a_small_variance():
+    codes = random_codes(3000, 3, 20)
+    encoder = KDEmbedding(3000, 64, coder=FixedCoder(codes), composer=RingComposer(8))
+    assert float(encoder().detach().std()) == pytest.approx(0.01, rel=0.15)
+
+
+def test_a_rank_of_one_is_a_product_of_numbers(scramble):
+    encoder = make(RingComposer(rank=1), dim=16)
+    scramble(encoder)
+    words = codewords(encoder, 7)
+    by_hand = [math.prod(digits) for digits in itertools.product(*words)]
+    torch.testing.assert_close(encoder(torch.tensor(7)), torch.stack(by_hand))
+
+
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 @pytest.mark.parametrize("training", [True, False])
 def test_norms(norm, training, scramble):
@@ -157,7 +224,8 @@ def test_batch_norm_of_one_row_uses_running_statistics():
 
 
 @pytest.mark.parametrize(
-    "composer", [SumComposer, ConcatComposer, MLPComposer, RecurrentComposer]
+    "composer",
+    [SumComposer, ConcatComposer, MLPComposer, RecurrentComposer, RingComposer],
 )
 def test_a_codeword_moves_only_nodes_that_use_it(composer, scramble):
     encoder = make(composer())
@@ -212,7 +280,7 @@ def test_rank_bound_is_reached(scramble):
     assert torch.linalg.matrix_rank(encoder()) == 2 + 3 + 2 + 3 - 4 + 1
 
 
-@pytest.mark.parametrize("composer", [MLPComposer, RecurrentComposer])
+@pytest.mark.parametrize("composer", [MLPComposer, RecurrentComposer, RingComposer])
 def test_factors_need_a_linear_composition(composer):
     with pytest.raises(TypeError, match="SumComposer and ConcatComposer"):
         make(composer()).factors()
@@ -392,6 +460,9 @@ def test_bad_codes(codes, error):
         lambda: MLPComposer(pool="max"),
         lambda: RecurrentComposer(hidden_dim=0),
         lambda: RecurrentComposer(pool="max"),
+        lambda: RingComposer(0),
+        lambda: RingComposer(2.0),
+        lambda: RingComposer(norm="group"),
     ],
 )
 def test_options_out_of_range(build):

@@ -174,6 +174,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "threshold": {"coder": "threshold", "codebook_size": 2},
     "mlp": {"composer": "mlp", "code_dropout": 0.3},
     "recurrent": {"composer": "recurrent"},
+    "ring": {"composer": "ring", "rank": 3},
     "online": {"guidance": "online"},
     "entropy": {"entropy_weight": 0.1},
     "batch norm": {"norm": "batch_norm", "model": "sage"},
