@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from kdgraph.data import Graph
-from kdgraph.training import auto
-from kdgraph.training.auto import Pick, auto_choices, pick
+from kdgraph.training import choices
+from kdgraph.training.auto import Pick, pick
+from kdgraph.training.choices import auto_choices
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.job import Job, OnCoding, OnEpoch
@@ -151,7 +152,7 @@ class Runner:
     def _read(self, hooks: Hooks, run_dir: RunDir | None, config: TrainConfig) -> None:
         """Read codes; of a graph where that takes long, the folder keeps them."""
         self.config = config
-        large = self.graph.num_edges > auto.TRY_BELOW
+        large = self.graph.num_edges > choices.TRY_BELOW
         read_codes(self._job(hooks, run_dir if large else None), 0)
 
     def _run(self, seeds: int, hooks: Hooks, run_dir: RunDir | None) -> MethodResult:

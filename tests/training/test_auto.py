@@ -15,14 +15,8 @@ from scipy import sparse
 
 from kdgraph.data import Graph, sbm
 from kdgraph.training import Runner, TrainConfig
-from kdgraph.training.auto import (
-    MANY_CODE_DROPOUT,
-    TRIED_SEEDS,
-    WORTH,
-    Pick,
-    auto_choices,
-    pick,
-)
+from kdgraph.training.auto import TRIED_SEEDS, WORTH, Pick, pick
+from kdgraph.training.choices import MANY_CODE_DROPOUT, auto_choices
 from kdgraph.training.job import Job
 from kdgraph.training.methods import build_encoder, code_recipe
 from kdgraph.training.reading import Reading
@@ -57,6 +51,10 @@ def star(make_graph: MakeGraph) -> Graph:
     return make_graph(name="star", adj=sparse.csr_array(rays), y=nodes % 2, **idx)
 
 
+def is_ring(config: TrainConfig) -> bool:
+    return config.composer == "ring"
+
+
 def never(*_: Any) -> NoReturn:
     pytest.fail("nothing was to be tried or read")
 
@@ -71,18 +69,100 @@ def test_few_labels_fix_codes_and_are_spread(blocks: Graph) -> None:
     for choice in choices:
         config = choice.config
         found = (config.coder, config.guidance, config.storage, config.composer)
-        assert found == ("fixed", "diffusion", "int8", "sum")
+        composer = "ring" if (config.codes or "").startswith("place") else "sum"
+        assert found == ("fixed", "diffusion", "int8", composer)
         assert config.code_dropout == 0.0
 
 
 def test_many_labels_refine_codes_and_learn_them_among_others(many: Graph) -> None:
     choices, reason = auto_choices(auto(), many)
     assert "many labels" in reason
-    assert {choice.config.coder for choice in choices} == {"refined", "softmax"}
+    assert {one.config.coder for one in choices if not is_ring(one.config)} == {
+        "refined",
+        "softmax",
+    }
     for choice in choices:
         assert choice.config.guidance == "none"
         if choice.config.coder == "refined":
             assert choice.config.code_dropout == MANY_CODE_DROPOUT
+        if is_ring(choice.config):
+            assert choice.config.coder == "fixed"
+            assert choice.config.code_dropout == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "ranks"),
+    # 600 nodes in 8 x 9 x 9 places and 128 channels in 5 x 5 x 6 columns: 26 codewords
+    # of 6 r^2 numbers, as float32 or in a byte each, in so many of 307,200 bytes.
+    [(10, [7, 14]), (50, [6]), (100, [4])],
+)
+def test_a_ring_has_the_rank_that_fits(
+    blocks: Graph, ratio: float, ranks: list[int]
+) -> None:
+    choices, _ = auto_choices(auto(compression=ratio), blocks)
+    rings = [one for one in choices if is_ring(one.config)]
+    assert [ring.config.rank for ring in rings] == ranks
+    assert {ring.config.codes for ring in rings} == {"place:8x9x9"}
+    for ring in rings:
+        numbers = 26 * 6 * (ring.config.rank or 0) ** 2
+        # Two ends of the order, and a scale of two bytes for each codebook.
+        assert ring.bytes == numbers + 8 + 6
+
+
+@pytest.mark.parametrize("storage", ["float32", "bfloat16", "int8"])
+def test_a_ring_in_every_storage(blocks: Graph, storage: str) -> None:
+    choices, _ = auto_choices(auto(composer="ring", storage=storage), blocks)
+    for choice in choices:
+        recipe = code_recipe(choice.config)
+        assert recipe is not None
+        codes = recipe.build(blocks.adj).codes
+        encoder = build_encoder(choice.config, 600, Reading(codes))
+        assert choice.bytes == encoder.inference_bytes() <= 4 * 600 * 128 / 50
+    assert choices[-1].config.rank == {"float32": 3, "bfloat16": 4, "int8": 6}[storage]
+
+
+def test_a_ring_of_a_rank(blocks: Graph) -> None:
+    (choice,), reason = auto_choices(auto(composer="ring", rank=20), blocks)
+    assert choice.config.rank == 20
+    assert "none 50 times smaller than the table" in reason
+    with pytest.raises(
+        ValueError, match="no codes fit into 307 bytes: the smallest ta"
+    ):
+        auto_choices(auto(composer="ring", rank=2, compression=1000), blocks)
+
+
+def test_a_ring_is_kept_from_taking_too_long(
+    blocks: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A vector of 128 takes 128 r^2 products.
+    monkeypatch.setattr("kdgraph.training.rings.MOST_PRODUCTS", 600 * 128 * 30)
+    choices, _ = auto_choices(auto(compression=10), blocks)
+    assert [one.config.rank for one in choices if is_ring(one.config)] == [5]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"composer": "sum"}, {"code_dim": 6}, {"batching": "cluster"}], ids=str
+)
+def test_what_leaves_out_rings(blocks: Graph, asked: dict[str, Any]) -> None:
+    choices, _ = auto_choices(auto(**asked), blocks)
+    assert not any(is_ring(one.config) for one in choices)
+
+
+def test_a_large_graph_has_no_ring_unless_asked_for(
+    blocks: Graph, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kdgraph.training.choices.TRY_BELOW", 100)
+    choices, _ = auto_choices(auto(), blocks)
+    assert not any(is_ring(one.config) for one in choices)
+    choices, _ = auto_choices(auto(composer="ring"), blocks)
+    assert all(is_ring(one.config) for one in choices)
+
+
+def test_a_few_nodes_have_no_places(make_graph: MakeGraph) -> None:
+    graph = sbm(num_nodes=4, num_classes=2, seed=0)
+    for composer in (None, "ring"):
+        choices, _ = auto_choices(auto(composer=composer), graph)
+        assert not any("place" in (one.config.codes or "") for one in choices)
 
 
 @pytest.mark.parametrize(
@@ -262,10 +342,10 @@ def test_more_room_is_used(blocks: Graph) -> None:
     ("asked", "says"),
     [
         (
-            {"bytes_per_node": 1.0},
+            {"bytes_per_node": 1.0, "composer": "sum"},
             "no codes fit into 600 bytes: the smallest take 1,288; allow 2.15 bytes",
         ),
-        ({"compression": 1000}, "no codes fit into 307 bytes: .* or a smaller --dim"),
+        ({"compression": 3000}, "no codes fit into 102 bytes: .* or a smaller --dim"),
         (
             {"compression": 5, "codes": "tree:4x4"},
             "codes tree:4x4 were asked for; leave one of them out",
@@ -282,60 +362,72 @@ def test_budgets_refused(blocks: Graph, asked: dict[str, Any], says: str) -> Non
 def test_the_smallest_that_is_named_does_fit(blocks: Graph) -> None:
     (choice,) = auto_choices(auto(bytes_per_node=2.15), blocks)[0]
     assert choice.bytes == 1288
+    # Below that there is a product of a few numbers.
+    products = auto_choices(auto(bytes_per_node=2.14), blocks)[0]
+    assert all(is_ring(one.config) for one in products)
+    assert [one.config.rank for one in products] == [1, 2]
 
 
 # What validation decides
 
 
+Name = tuple[str | None, int | None]
+
+
 class Tried(NamedTuple):
-    codes: str | None
+    name: Name
     seed: int
     guidance: str | None
 
 
+def name(config: TrainConfig) -> Name:
+    """What tells the choices apart."""
+    return config.codes, config.rank
+
+
 def decide(
     graph: Graph, scores: Callable[[int, int], float], **asked: Any
-) -> tuple[Pick, list[str | None], list[Tried]]:
+) -> tuple[Pick, list[Name], list[Tried]]:
     """Pick by scores of choice and seed; with the choices and what was trained."""
-    codes = [one.config.codes for one in auto_choices(auto(**asked), graph)[0]]
+    names = [name(one.config) for one in auto_choices(auto(**asked), graph)[0]]
     tried: list[Tried] = []
 
     def train(config: TrainConfig, seed: int) -> float:
-        tried.append(Tried(config.codes, seed, config.guidance))
-        return scores(codes.index(config.codes), seed)
+        tried.append(Tried(name(config), seed, config.guidance))
+        return scores(names.index(name(config)), seed)
 
-    return pick(auto(**asked), graph, train, lambda _: None), codes, tried
+    return pick(auto(**asked), graph, train, lambda _: None), names, tried
 
 
-@pytest.mark.parametrize("best", [0, 1, 2])
+@pytest.mark.parametrize("best", [0, 1, 2, 3])
 def test_the_best_on_validation_is_picked(blocks: Graph, best: int) -> None:
-    found, codes, tried = decide(
+    found, names, tried = decide(
         blocks, lambda choice, seed: 0.9 if choice == best else 0.3 + 0.1 * seed
     )
-    assert found.config.codes == codes[best]
+    assert name(found.config) == names[best]
     # Every choice with every seed, a single training each; what is picked has both.
-    assert [(one.codes, one.seed) for one in tried] == [
-        (one, seed) for one in codes for seed in range(TRIED_SEEDS)
+    assert [(one.name, one.seed) for one in tried] == [
+        (one, seed) for one in names for seed in range(TRIED_SEEDS)
     ]
     assert {one.guidance for one in tried} == {"labelprop"}
     assert found.config.guidance == "diffusion"
     reported = [one["valid_score"] for one in found.tried]
-    assert reported == pytest.approx([0.9 if i == best else 0.4 for i in range(3)])
+    assert reported == pytest.approx([0.9 if i == best else 0.4 for i in range(4)])
 
 
 def test_scores_are_means_over_seeds(blocks: Graph) -> None:
-    found, codes, _ = decide(
-        blocks, lambda choice, seed: [0.5, 0.9 * (seed == 2), 0.4][choice]
+    found, names, _ = decide(
+        blocks, lambda choice, seed: [0.5, 0.9 * (seed == 2), 0.4, 0.3][choice]
     )
-    assert found.config.codes == codes[0]
+    assert name(found.config) == names[0]
 
 
 @pytest.mark.parametrize(("gain", "taken"), [(0.5, 0), (0.99, 0), (1.01, 1)])
 def test_a_larger_code_must_be_worth_it(many: Graph, gain: float, taken: int) -> None:
-    found, codes, _ = decide(
+    found, names, _ = decide(
         many, lambda choice, _: 0.5 + (gain * WORTH if choice == 1 else 0.0)
     )
-    assert found.config.codes == codes[taken]
+    assert name(found.config) == names[taken]
 
 
 def test_within_a_tenth_size_does_not_count(blocks: Graph) -> None:
@@ -343,16 +435,16 @@ def test_within_a_tenth_size_does_not_count(blocks: Graph) -> None:
     sizes = [choice.bytes for choice in choices]
     assert sizes[1] > 1.1 * sizes[0]
     assert sizes[2] < 1.1 * sizes[1]
-    found, codes, _ = decide(
-        blocks, lambda choice, _: 0.5 + [0.0, 2.0, 2.1][choice] * WORTH
+    found, names, _ = decide(
+        blocks, lambda choice, _: 0.5 + [0.0, 2.0, 2.1, 0.0][choice] * WORTH
     )
-    assert found.config.codes == codes[2]
+    assert name(found.config) == names[2]
 
 
 def test_a_large_graph_gets_the_smallest_at_once(
     blocks: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("kdgraph.training.auto.TRY_BELOW", 100)
+    monkeypatch.setattr("kdgraph.training.choices.TRY_BELOW", 100)
     choices, _ = auto_choices(auto(), blocks)
     found = pick(auto(), blocks, never, lambda _: None)
     assert found.config == choices[0].config
@@ -363,8 +455,8 @@ def test_a_slower_graph_is_tried_with_one_seed(
     blocks: Graph, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kdgraph.training.auto.QUICK_BELOW", 100)
-    _, codes, tried = decide(blocks, lambda choice, _: 0.1 * choice)
-    assert tried == [Tried(one, 0, "labelprop") for one in codes]
+    _, names, tried = decide(blocks, lambda choice, _: 0.1 * choice)
+    assert tried == [Tried(one, 0, "labelprop") for one in names]
 
 
 def test_a_budget_without_choice_tries_nothing(blocks: Graph) -> None:
@@ -415,7 +507,7 @@ def test_labels_of_test_nodes_change_nothing() -> None:
 
 def test_codes_that_a_graph_does_not_have_are_left_out(blocks: Graph) -> None:
     def read(config: TrainConfig) -> None:
-        if "tree" in (config.codes or ""):
+        if "spectral:8" not in (config.codes or ""):
             raise ValueError("no trees here")
 
     found = pick(auto(), blocks, never, read)
@@ -423,7 +515,7 @@ def test_codes_that_a_graph_does_not_have_are_left_out(blocks: Graph) -> None:
 
 
 def test_a_star_learns_codes(make_graph: MakeGraph) -> None:
-    runner = Runner(star(make_graph), auto(epochs=2, hidden_dim=8))
+    runner = Runner(star(make_graph), auto(epochs=2, hidden_dim=8, composer="sum"))
     result = runner.run(1)
     assert result.config.coder == "softmax"
     assert runner.pick is not None
@@ -431,8 +523,14 @@ def test_a_star_learns_codes(make_graph: MakeGraph) -> None:
     assert "all alike" in runner.pick.reason
 
 
+def test_a_star_has_places(make_graph: MakeGraph) -> None:
+    runner = Runner(star(make_graph), auto(epochs=2, hidden_dim=8))
+    assert runner.run(1).config.codes == "place:6x6x6"
+
+
 def test_a_star_has_no_codes_for_a_budget(make_graph: MakeGraph) -> None:
-    runner = Runner(star(make_graph), auto(epochs=2, bytes_per_node=9.0))
+    sums = auto(epochs=2, bytes_per_node=9.0, composer="sum")
+    runner = Runner(star(make_graph), sums)
     with pytest.raises(ValueError, match="no codes fit the graph and the budget: spec"):
         runner.run(1)
 
@@ -480,7 +578,7 @@ def test_a_run_that_goes_on_keeps_its_pick(
     assert again.seeds[0] == first.seeds[0]
     # Whatever would be picked today.
     written["config"]["codes"] = "tree:2x3"
-    written["config"] |= {"num_codebooks": 1, "codebook_size": 6}
+    written["config"] |= {"num_codebooks": 1, "codebook_size": 6, "composer": "sum"}
     (folder / "auto.json").write_text(json.dumps(written))
     other = Runner(make_graph(), config, save=folder).run(3)
     assert other.config.codes == "tree:2x3"

@@ -13,7 +13,7 @@ from safetensors import safe_open
 from kdgraph.artifact import read_artifact
 from kdgraph.codes import CodeRecipe, Order
 from kdgraph.data import Graph, sbm
-from kdgraph.training import Runner, TrainConfig, auto
+from kdgraph.training import Runner, TrainConfig, choices
 from kdgraph.training.code_file import CodeFile, drop_codes
 from kdgraph.training.loop import Trainer
 
@@ -189,7 +189,7 @@ def test_damage_is_no_reason_to_remove_codes(tmp_path: Path) -> None:
 def test_codes_of_a_large_graph_are_kept_before_auto_has_picked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auto, "TRY_BELOW", 0)
+    monkeypatch.setattr(choices, "TRY_BELOW", 0)
     config = TrainConfig(coder="auto", dim=8, epochs=2)
     built: list[str] = []
     build = CodeRecipe.build
