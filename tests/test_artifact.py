@@ -20,7 +20,7 @@ from kdgraph import KDEmbedding, PackedEmbedding
 from kdgraph.artifact import Artifact, read_artifact
 from kdgraph.coders import FixedCoder
 from kdgraph.codes import CodeTable, Prefix, random_codes
-from kdgraph.composers import ConcatComposer, MLPComposer, SumComposer
+from kdgraph.composers import ConcatComposer, MLPComposer, RingComposer, SumComposer
 
 Header = dict[str, Any]
 
@@ -606,6 +606,33 @@ def test_hostile_headers_of_narrow_files(
     header, data = split(narrow)
     change(header)
     refuse(tmp_path / "a", sign(header, data), fault)
+
+
+def test_places_are_kept_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    table = CodeTable.from_prefix(Prefix([0, 20], (2, 3, 4), "place"))
+    composer = RingComposer(rank=2, storage="int8")
+    encoder = KDEmbedding(20, 6, coder=FixedCoder(table), composer=composer).export()
+    encoder.save(path)
+    found = PackedEmbedding.load(path)
+    assert torch.equal(found(), encoder())
+    places = [[v // 12, v // 4 % 3, v % 4] for v in range(20)]
+    assert found.codes().tolist() == places
+    # 9 codewords of 2 x 2 x 2 numbers of a byte, three scales, two ends.
+    assert found.inference_bytes() == 9 * 8 + 6 + 8
+    content = path.read_bytes()
+    for branching, fault in (
+        ([2, 3], r"'boundaries'|codebook_sizes|lacks|places"),
+        ([2, 3, 3], "does not tell the first of its codebook_sizes"),
+    ):
+        header, data = split(content)
+        said = json.dumps({"kind": "place", "branching": branching})
+        header["__metadata__"]["prefix"] = said
+        refuse(path, sign(header, data), fault)
+    header, data = split(content)
+    start, stop = header["boundaries"]["data_offsets"]
+    more = data[:start] + struct.pack("<ii", 0, 25) + data[stop:]
+    refuse(path, sign(header, more), "at most 24 places, got 25 nodes")
 
 
 NARROW_DATA: dict[str, tuple[str, bytes, str]] = {

@@ -32,7 +32,8 @@ def check_contents(fields: Fields, entries: Mapping[str, TensorEntry]) -> None:
         CODES: (torch.uint8, (num_nodes, row_bytes(fields.packed_sizes)))
     }
     if fields.branching:
-        expected[BOUNDARIES] = (index, (math.prod(fields.branching) + 1,))
+        leaves = 1 if fields.kind == "place" else math.prod(fields.branching)
+        expected[BOUNDARIES] = (index, (leaves + 1,))
     if ROWS in entries:
         expected[ROWS] = (index, (num_nodes,))
     for name, (dtype, shape) in expected.items():
