@@ -11,8 +11,10 @@ from kdgraph.composers.factors import covering_factors
 from kdgraph.composers.norm import Norm
 from kdgraph.ops import Codebooks, Selection, Storage
 
-_SPREAD = 0.01
-"""Standard deviation of the entries of a vector at first."""
+_SPREAD = 0.1
+"""Standard deviation of the entries of a vector at first. With a tenth of it, weight
+decay ends at zero where labels are few: a product of what shrinks falls fast.
+"""
 _ROWS = 1 << 12
 """Whose products of matrices are formed at once."""
 
@@ -96,7 +98,12 @@ class RingComposer(Composer):
     def _combine(self, selection: Selection) -> Tensor:
         books = self.codebooks
         if selection.learned:
-            return self._traces(selection.gather(books))
+            traces = self._traces(selection.gather(books))
+            if self.training:
+                return traces
+            # What is exported reads codes alone; it gives these vectors bit for bit.
+            exact = self._by_code(selection.codes, books).detach()
+            return exact + (traces - traces.detach())
         x = self._by_code(selection.codes, books)
         if selection.scale is not None:
             # Linear in each position: what weighs a codeword weighs the vector.

@@ -184,7 +184,7 @@ def test_ring_gradients_are_the_same_however_rows_are_formed(scramble):
 def test_ring_starts_with_a_small_variance():
     codes = random_codes(3000, 3, 20)
     encoder = KDEmbedding(3000, 64, coder=FixedCoder(codes), composer=RingComposer(8))
-    assert float(encoder().detach().std()) == pytest.approx(0.01, rel=0.15)
+    assert float(encoder().detach().std()) == pytest.approx(0.1, rel=0.15)
 
 
 def test_a_rank_of_one_is_a_product_of_numbers(scramble):
