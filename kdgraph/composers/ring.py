@@ -33,7 +33,8 @@ class RingComposer(Composer):
 
     A product tells every pair of codes apart by as few numbers as a sum, but is linear
     in no codebook alone: it says what a position means *given* the others. There is no
-    null code, as a zero in one position would silence all. Where there are about as
+    null code, as a zero in one position would silence all, and code dropout leaves out
+    whole vectors. Where there are about as
     many rows as codes, the vectors of all codes are formed once, by
     :math:`C r^2` multiplications each, and looked up.
 
@@ -77,11 +78,12 @@ class RingComposer(Composer):
     @property
     def columns(self) -> tuple[int, ...]:
         """Factors of the channels, one for each position."""
+        self._require_bound()
         return covering_factors(self.embedding_dim, len(self.codebook_sizes))
 
     @override
     def reset_parameters(self) -> None:
-        """Draw codebooks anew, so that vectors have a small variance at first."""
+        """Draw codebooks anew, so that entries of vectors deviate by 0.1 at first."""
         super().reset_parameters()
         positions = len(self.codebook_sizes)
         # An entry sums r^D products of one number of each position.

@@ -91,5 +91,5 @@ def _forms_vectors(config: TrainConfig) -> bool:
         config.method != "kd"
         or bool(config.input_dropout)
         or config.guidance in ("online", "pretrained")
-        or config.composer in ("mlp", "recurrent")
+        or config.composer in ("mlp", "recurrent", "ring")
     )
