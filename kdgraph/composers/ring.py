@@ -31,12 +31,11 @@ class RingComposer(Composer):
     least C; what is beyond C is left out. A tensor train is a ring whose first and last
     matrices are a row and a column.
 
-    A product tells every pair of codes apart by as few numbers as a sum, but is linear
-    in no codebook alone: it says what a position means *given* the others. There is no
-    null code, as a zero in one position would silence all, and code dropout leaves out
-    whole vectors. Where there are about as
-    many rows as codes, the vectors of all codes are formed once, by
-    :math:`C r^2` multiplications each, and looked up.
+    Linear in each codebook, but not in all at once: what a position means depends on
+    the others. There is no null code, as a zero in one position would silence all, and
+    code dropout leaves out whole vectors. Where there are about as many rows as codes,
+    the vectors of all codes are formed once, by :math:`C r^2` multiplications each, and
+    looked up.
 
     Args:
         rank: Rows and columns r of a matrix. (default: ``8``)
