@@ -233,7 +233,7 @@ def all_cases() -> list[EncoderCase]:
     cases += [EncoderCase(name, make) for name, make in BASELINES.items()]
     cases += [
         frozen(coded("softmax", composer, alphabet))
-        for composer, alphabet in zip(PLAIN_COMPOSERS, (*ALPHABETS, 16), strict=True)
+        for composer, alphabet in zip(PLAIN_COMPOSERS, (*ALPHABETS, 16, 3), strict=True)
     ]
     return cases
 

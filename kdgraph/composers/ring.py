@@ -159,7 +159,9 @@ class RingComposer(Composer):
 
     def _matrices(self, rows: Tensor, position: int) -> Tensor:
         """Codewords of a position as matrices, ``[K, r, q, r]``."""
-        matrices = rows.view(rows.size(0), self.rank, -1, self.rank)
+        # Not -1, which no view can guess for an empty batch.
+        columns = rows.size(1) // self.rank**2
+        matrices = rows.view(rows.size(0), self.rank, columns, self.rank)
         return matrices[:, :, : self.columns[position]]
 
     def _cut(self, vectors: Tensor) -> Tensor:
