@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.text_classification.options import CODERS, COMPOSERS, TextConfig
+from benchmarks.text_classification.teacher import Teacher
 from benchmarks.text_classification.vocabulary import Part
 from benchmarks.text_classification.word_vectors import cooccurrence_vectors
 from kdgraph import KDEmbedding
 from kdgraph.baselines import FullEmbedding, LowRankEmbedding
 from kdgraph.coders import Coder, FixedCoder, LogitCoder
-from kdgraph.codes import Quantization, product_quantize, residual_quantize
-from kdgraph.composers import Composer
+from kdgraph.codes import CodeTable, product_quantize, residual_quantize
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import Guidance, OnlineDistillation, PretrainedDistillation
 
@@ -19,7 +19,7 @@ def make_encoder(
     config: TextConfig,
     part: Part | None,
     num_words: int,
-    teacher: Encoder | None,
+    teacher: Teacher | None,
     seed: int,
 ) -> Encoder:
     """The encoder of the words.
@@ -28,7 +28,7 @@ def make_encoder(
         config: Options.
         part: Training sentences, where codes are read off them.
         num_words: Number of words N, the unknown one included.
-        teacher: A trained full table, where :func:`needs_teacher`.
+        teacher: A trained table and its network, where :func:`needs_teacher`.
         seed: Of quantisation.
     """
     sizes = (num_words, config.dim)
@@ -36,35 +36,31 @@ def make_encoder(
         return FullEmbedding(*sizes)
     if config.method == "lowrank":
         full = 4 * num_words * config.dim
-        return LowRankEmbedding(*sizes, max_bytes=int(config.budget * full))
-    vectors = None
-    if config.coder == "fixed":
-        vectors = _vectors(config, part, num_words, teacher, seed)
-    composer_class = COMPOSERS[config.composer]
-    if vectors is None:
-        return KDEmbedding(
-            *sizes,
-            num_codebooks=config.num_codebooks,
-            codebook_size=config.codebook_size,
-            coder=_coder(config),
-            composer=composer_class(storage=config.storage),
-            code_dropout=config.code_dropout,
-        )
-    quantize = residual_quantize if composer_class.additive else product_quantize
-    found = quantize(vectors, config.num_codebooks, config.codebook_size, seed=seed)
-    composer = composer_class(storage=config.storage, null_code=False)
-    encoder = KDEmbedding(
+        thin = LowRankEmbedding(*sizes, max_bytes=int(config.budget * full))
+        if config.source == "table" and teacher is not None:
+            rows, columns = teacher.factors(thin.rank)
+            _copy((thin.rows, rows), (thin.columns, columns))
+        return thin
+    if config.source == "table" and teacher is not None:
+        sizes = (config.num_codebooks, config.codebook_size)
+        codes, codewords = teacher.codes(*sizes, seed)
+        encoder = _of_codes(config, codes, num_words)
+        _copy((encoder.composer.weight, codewords))
+        return encoder
+    if config.source == "cooccurrence" and part is not None:
+        return _of_cooccurrence(config, part, num_words, seed)
+    return KDEmbedding(
         *sizes,
-        coder=FixedCoder(found.codes),
-        composer=composer,
+        num_codebooks=config.num_codebooks,
+        codebook_size=config.codebook_size,
+        coder=_coder(config),
+        composer=COMPOSERS[config.composer](storage=config.storage),
         code_dropout=config.code_dropout,
     )
-    _begin_at(composer, found)
-    return encoder
 
 
 def make_guidance(
-    config: TextConfig, num_words: int, teacher: Encoder | None
+    config: TextConfig, num_words: int, teacher: Teacher | None
 ) -> Guidance | None:
     """What helps the codes learn, or ``None``."""
     if config.guidance == "online":
@@ -74,16 +70,14 @@ def make_guidance(
             mix=config.guidance_mix,
         )
     if config.guidance == "pretrained" and teacher is not None:
-        return PretrainedDistillation(teacher, weight=config.guidance_weight)
+        return PretrainedDistillation(teacher.table, weight=config.guidance_weight)
     return None
 
 
 def needs_teacher(config: TextConfig) -> bool:
     """Whether a full table is trained first."""
-    if config.method != "kd":
-        return False
-    read = config.coder == "fixed" and config.codes == "table"
-    return read or config.guidance == "pretrained"
+    distils = config.method == "kd" and config.guidance == "pretrained"
+    return config.source == "table" or distils
 
 
 def _coder(config: TextConfig) -> Coder:
@@ -93,28 +87,35 @@ def _coder(config: TextConfig) -> Coder:
     return coder()
 
 
-def _vectors(
-    config: TextConfig,
-    part: Part | None,
-    num_words: int,
-    teacher: Encoder | None,
-    seed: int,
-) -> Tensor | None:
-    """What codes are read off; ``None`` for random codes."""
-    if config.codes == "cooccurrence" and part is not None:
-        return cooccurrence_vectors(
-            part,
-            num_words,
-            config.dim,
-            label_weight=config.label_weight,
-            seed=seed,
-        )
-    return None if teacher is None else teacher().detach()
+def _of_cooccurrence(
+    config: TextConfig, part: Part, num_words: int, seed: int
+) -> KDEmbedding:
+    """Codes of words that come together, and codewords as large as drawn ones are."""
+    vectors = cooccurrence_vectors(
+        part, num_words, config.dim, label_weight=config.label_weight, seed=seed
+    )
+    additive = COMPOSERS[config.composer].additive
+    quantize = residual_quantize if additive else product_quantize
+    found = quantize(vectors, config.num_codebooks, config.codebook_size, seed=seed)
+    encoder = _of_codes(config, found.codes, num_words)
+    drawn, codewords = encoder.composer.weight, torch.cat(list(found.codebooks))
+    _copy((drawn, codewords * (drawn.std() / codewords.std())))
+    return encoder
+
+
+def _of_codes(config: TextConfig, codes: CodeTable, num_words: int) -> KDEmbedding:
+    """Given codes, and codewords that are drawn."""
+    composer = COMPOSERS[config.composer](storage=config.storage, null_code=False)
+    return KDEmbedding(
+        num_words,
+        config.dim,
+        coder=FixedCoder(codes),
+        composer=composer,
+        code_dropout=config.code_dropout,
+    )
 
 
 @torch.no_grad()
-def _begin_at(composer: Composer, found: Quantization) -> None:
-    """Put the centroids, made as large as codewords are at first, into codebooks."""
-    codewords = torch.cat(list(found.codebooks))
-    spread = composer.weight.std() / codewords.std()
-    composer.weight.copy_(codewords * spread)
+def _copy(*pairs: tuple[Tensor, Tensor]) -> None:
+    for parameter, value in pairs:
+        parameter.copy_(value)

@@ -84,6 +84,14 @@ class SentenceClassifier(nn.Module):
             pooled = torch.relu(self.hidden(self._mean(encoding.x, places, mask)))
         return self.scores(self._drop(pooled)), encoding.penalty
 
+    def responses(self, x: Tensor) -> Tensor:
+        """What is read, linearly, off vectors ``[B, C]``: ``[B, R]`` without biases."""
+        if self.hidden is not None:
+            return x @ self.hidden.weight.T
+        # A filter reads a word at each place of its window.
+        taps = [one.weight.transpose(1, 2).flatten(0, 1) for one in self.filters]
+        return x @ torch.cat(taps).T
+
     def _mean(self, x: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         """Mean ``[B, C]`` of the vectors of each sentence, after dropout."""
         weight = mask / mask.sum(dim=1, keepdim=True)

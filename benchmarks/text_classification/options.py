@@ -21,14 +21,14 @@ COMPOSERS: dict[str, type[Composer]] = {
     "sum": SumComposer,
     "mlp": MLPComposer,
 }
-CODES = ("random", "cooccurrence", "table")
+SOURCES = ("none", "cooccurrence", "table")
 GUIDANCE = ("none", "online", "pretrained")
 
 _CHOICES = {
     "method": METHODS,
     "coder": tuple(CODERS),
     "composer": tuple(COMPOSERS),
-    "codes": CODES,
+    "source": SOURCES,
     "guidance": GUIDANCE,
     "pool": POOLS,
     "storage": (None, "bfloat16", "int8"),
@@ -49,8 +49,10 @@ class TextConfig:
         query_dim: Of logit coders, numbers a word and position; 0 for free logits.
         code_scale: Of logit coders, the factor on logits.
         storage: What codebooks are rounded to.
-        codes: Of the fixed coder: drawn at random, read off the co-occurrence of words
-            in the training part, or off a full table that was trained before.
+        source: What fixed codes, or the factors of a low-rank table, are read off:
+            ``"none"``, when they are drawn at random; for codes the co-occurrence of
+            words in the training part; or a ``"table"``, a full one that is trained
+            before, with whose network training then goes on.
         label_weight: Of codes of co-occurrence, how much the classes of the training
             sentences that a word comes in count beside the words beside it.
         guidance: ``"none"``, ``"online"`` or ``"pretrained"`` distillation.
@@ -77,7 +79,7 @@ class TextConfig:
     query_dim: int = 5
     code_scale: float = 10.0
     storage: Storage = None
-    codes: str = "random"
+    source: str = "none"
     label_weight: float = 0.0
     guidance: str = "none"
     guidance_weight: float = 1.0
@@ -111,7 +113,27 @@ class TextConfig:
         config = cls(**options)
         if config.method == "lowrank" and config.budget == 0:
             raise ValueError("a low-rank table needs a budget above 0")
+        config._check_source()
         return config
+
+    def _check_source(self) -> None:
+        """Refuse a source for what reads none.
+
+        Raises:
+            ValueError: In a sentence.
+        """
+        reads = {"lowrank": ("none", "table"), "full": ("none",)}.get(self.method)
+        if self.method == "kd" and self.coder != "fixed":
+            reads = ("none",)
+        elif self.method == "kd" and self.composer != "sum":
+            # Codewords of a run of columns would meet no axis that a network reads.
+            reads = ("none", "cooccurrence")
+        if reads is not None and self.source not in reads:
+            raise ValueError(
+                f"option source expects one of {reads} with method {self.method!r}, "
+                f"coder {self.coder!r} and composer {self.composer!r}, got "
+                f"{self.source!r}"
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

@@ -26,7 +26,7 @@ def validate(options: dict[str, Any], dataset: str) -> None:
     config = TextConfig.from_options(options)
     if config.method == "kd":
         # Sizes are checked where they are used; a learned coder reads no sentences.
-        options = config.as_dict() | {"codes": "random"}
+        options = config.as_dict() | {"source": "none"}
         with torch.device("meta"):
             make_encoder(TextConfig(**options), None, 10, None, 0)
 
@@ -52,7 +52,7 @@ def run(
     found = [train_seed(config, parts, seed) for seed in range(seeds)]
     num_words, first = len(parts.vocabulary), found[0]
     full = 4 * num_words * config.dim
-    stored = first.encoder.inference_bytes()
+    stored = first.model.encoder.inference_bytes()
     return {
         "metric": METRIC,
         "test_score": summary([one.test_score for one in found]),

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch.nn import functional
@@ -15,8 +15,8 @@ from benchmarks.text_classification.encoders import (
 )
 from benchmarks.text_classification.network import SentenceClassifier
 from benchmarks.text_classification.options import TextConfig
+from benchmarks.text_classification.teacher import Teacher
 from benchmarks.text_classification.vocabulary import Part, Vocabulary
-from kdgraph.encoder import Encoder
 
 _EVALUATION_SIZE = 256
 
@@ -41,11 +41,13 @@ class Trained:
     """What one seed gave, at the epoch that was best on validation.
 
     Args:
-        encoder: As it was then.
+        model: As it was then.
         training_bytes: Of encoder and guidance, exact.
+        best_epoch: After how many epochs; 0 is what training began with.
+        valid_scores: Before the first epoch and after each.
     """
 
-    encoder: Encoder
+    model: SentenceClassifier
     training_bytes: int
     valid_score: float = -1.0
     test_score: float = 0.0
@@ -57,15 +59,15 @@ class Trained:
 
 def train_seed(config: TextConfig, parts: Parts, seed: int) -> Trained:
     """Train a teacher if one is needed, then what the options ask for."""
-    teacher = None
-    if needs_teacher(config):
-        options = config.as_dict() | {"method": "full", "guidance": "none"}
-        teacher = _train(TextConfig(**options), parts, seed, None).encoder.export()
-    return _train(config, parts, seed, teacher)
+    if not needs_teacher(config):
+        return _train(config, parts, seed, None)
+    first = replace(config, method="full", source="none", guidance="none")
+    model = _train(first, parts, seed, None).model
+    return _train(config, parts, seed, Teacher(model.encoder.export(), model))
 
 
 def _train(
-    config: TextConfig, parts: Parts, seed: int, teacher: Encoder | None
+    config: TextConfig, parts: Parts, seed: int, teacher: Teacher | None
 ) -> Trained:
     torch.manual_seed(seed)
     num_words = len(parts.vocabulary)
@@ -80,6 +82,8 @@ def _train(
         word_dropout=config.word_dropout,
         guidance=guidance,
     )
+    if config.source == "table" and teacher is not None:
+        teacher.continue_in(model)
     learned = [one for one in model.parameters() if one.requires_grad]
     optimizer = torch.optim.Adam(learned, lr=config.lr, fused=True)
     state = encoder.training_bytes("adam")
@@ -88,13 +92,16 @@ def _train(
     if teacher is not None:
         # The table is trained first; the phase that takes more counts.
         state = max(state, 16 * encoder.num_nodes * encoder.embedding_dim)
-    trained = Trained(encoder, state)
+    trained = Trained(model, state)
     best = copy.deepcopy(model.state_dict())
-    for epoch in range(config.epochs):
-        began = time.perf_counter()
-        trained.losses.append(_epoch(model, parts.train, optimizer, config.batch_size))
-        encoder.after_epoch(epoch)
-        trained.seconds += time.perf_counter() - began
+    for epoch in range(1 + config.epochs):
+        # What goes on from a table may be best as it is.
+        if epoch > 0:
+            began = time.perf_counter()
+            loss = _epoch(model, parts.train, optimizer, config.batch_size)
+            trained.losses.append(loss)
+            encoder.after_epoch(epoch - 1)
+            trained.seconds += time.perf_counter() - began
         score = accuracy(model, parts.valid)
         trained.valid_scores.append(score)
         if score > trained.valid_score:

@@ -14,13 +14,13 @@ from benchmarks.text_classification.corpus import (
     load_corpus,
     read_sentences,
 )
-from benchmarks.text_classification.encoders import make_encoder
 from benchmarks.text_classification.network import SentenceClassifier
-from benchmarks.text_classification.options import TextConfig
 from benchmarks.text_classification.task import run, validate
+from benchmarks.text_classification.teacher import Teacher
 from benchmarks.text_classification.vocabulary import UNKNOWN, Batch, Part, Vocabulary
 from benchmarks.text_classification.word_vectors import cooccurrence_vectors
 from kdgraph.baselines import FullEmbedding
+from kdgraph.codes import residual_quantize
 
 GOOD, BAD = ("good", "fine", "great", "warm"), ("bad", "dull", "poor", "cold")
 
@@ -153,17 +153,69 @@ def test_words_that_come_together_are_near_and_classes_tell_words_apart():
         assert near > far + 0.3
 
 
-def test_codes_of_a_table_begin_as_its_centroids():
+def taught(pool="mean"):
+    """A table of 40 words, and a network of two hidden channels, or filters."""
     torch.manual_seed(0)
-    teacher = FullEmbedding(40, 6)
-    for composer in ("sum", "concat"):
-        config = TextConfig.from_options(
-            {"method": "kd", "coder": "fixed", "codes": "table", "dim": 6}
-            | {"num_codebooks": 3, "codebook_size": 16, "composer": composer}
-        )
-        encoder = make_encoder(config, None, 40, teacher, 0)
-        both = torch.stack([encoder().flatten(), teacher().flatten()])
-        assert torch.corrcoef(both)[0, 1] > 0.8
+    table = FullEmbedding(40, 6)
+    width = 2 if pool == "mean" else 6
+    model = SentenceClassifier(table, 3, pool=pool, hidden_dim=width)
+    return Teacher(table.export(), model)
+
+
+@pytest.mark.parametrize("pool", ["mean", "cnn"])
+def test_responses_are_what_the_network_adds_up(pool):
+    teacher = taught(pool)
+    model, x = teacher.network, teacher.table()[:5]
+    read = model.responses(x)
+    if model.hidden is not None:
+        torch.testing.assert_close(read, model.hidden(x) - model.hidden.bias)
+        return
+    # The middle of what a filter says to one word amid zeros is its tap for that place.
+    taps = []
+    for one in model.filters:
+        width = one.kernel_size[0]
+        alone = torch.zeros(5, 6, 2 * width - 1)
+        alone[:, :, width - 1] = x
+        said = torch.nn.functional.conv1d(alone, one.weight)
+        taps.append(said.flip(2).flatten(1))
+    torch.testing.assert_close(read, torch.cat(taps, dim=1))
+
+
+def test_codes_of_a_table_go_by_what_the_network_reads():
+    teacher = taught()
+    table = teacher.table()
+    codes, codewords = teacher.codes(2, 8, seed=0)
+    places = codes.codes().long() + torch.tensor([0, 8])
+    met = codewords[places].sum(dim=1)
+    read, seen = teacher.network.responses(table), teacher.network.responses(met)
+    # Two numbers a word are read: 64 codes tell them apart better than all six.
+    error = (seen - read).square().sum() / read.square().sum()
+    blind = residual_quantize(table, 2, 8, seed=0).decode()
+    other = (teacher.network.responses(blind) - read).square().sum()
+    assert error < 0.05
+    assert error < 0.5 * other / read.square().sum()
+    # Least squares: what is missed is at right angles to every codeword's words.
+    for place in range(16):
+        chosen = (places == place).any(dim=1)
+        gap = (table - met)[chosen].sum(dim=0)
+        torch.testing.assert_close(gap, torch.zeros(6), atol=5e-3, rtol=0.0)
+
+
+def test_factors_of_a_table_keep_what_the_network_reads():
+    teacher = taught()
+    rows, columns = teacher.factors(2)
+    read = teacher.network.responses(teacher.table())
+    torch.testing.assert_close(teacher.network.responses(rows @ columns), read)
+
+
+@pytest.mark.parametrize("method", ["kd", "lowrank"])
+def test_what_goes_on_from_a_table_begins_with_its_scores(root, method):
+    options = {"dim": 8, "lr": 0.03, "epochs": 6, "dropout": 0.0, "batch_size": 8}
+    options |= {"method": method, "source": "table", "budget": 0.9, "coder": "fixed"}
+    options |= {"composer": "sum", "num_codebooks": 3, "codebook_size": 8}
+    result = run(options, "mr", 1, root)
+    assert result["curves"][0]["valid"][0] == 1.0
+    assert len(result["curves"][0]["valid"]) == len(result["curves"][0]["loss"]) + 1
 
 
 @pytest.mark.parametrize(
@@ -173,9 +225,10 @@ def test_codes_of_a_table_begin_as_its_centroids():
         {"method": "lowrank", "budget": 0.5},
         {"method": "kd", "guidance": "online"},
         {"method": "kd", "coder": "vq", "guidance": "pretrained"},
-        {"method": "kd", "coder": "fixed", "codes": "table"},
-        {"method": "kd", "coder": "fixed", "codes": "cooccurrence"},
-        {"method": "kd", "coder": "fixed", "codes": "random"},
+        {"method": "lowrank", "budget": 0.5, "source": "table"},
+        {"method": "kd", "coder": "fixed", "source": "table", "composer": "sum"},
+        {"method": "kd", "coder": "fixed", "source": "cooccurrence"},
+        {"method": "kd", "coder": "fixed"},
     ],
     ids=lambda options: "-".join(map(str, options.values())),
 )
@@ -189,6 +242,8 @@ def test_every_method_trains_and_says_what_it_keeps(root, options):
     assert result["full_bytes"] == 4 * words * 8
     expected = {"full": 4 * words * 8, "lowrank": 4 * (words + 8) * 2}
     kept = words * 1 + 4 * 4 * 2 * 4  # 4 codes of 2 bits, 4 codebooks of 4 x 2
+    if options.get("composer") == "sum":
+        kept = words * 1 + 4 * 4 * 8 * 4  # as wide as the vectors
     assert result["inference_bytes"] == expected.get(options["method"], kept)
     if "table" in options.values() or "pretrained" in options.values():
         # The table that is trained first takes more than what is left of it.
@@ -217,6 +272,8 @@ def test_training_learns_and_a_seed_repeats(root):
         ({"lr": 0}, "lr expects a number above 0"),
         ({"dim": 2.5}, "dim expects a number as 300"),
         ({"epochs": True}, "epochs expects a number"),
+        ({"method": "full", "source": "table"}, "source expects .*got 'table'"),
+        ({"method": "kd", "source": "cooccurrence"}, "source expects .*'softmax'"),
         ({"method": "kd", "num_codebooks": 7}, "multiple of num_codebooks=7"),
     ],
 )
