@@ -28,10 +28,10 @@ EQUALS = (
     ("kd-auto-50x", "full"),
     ("kd-auto-50x", "tensor-train-metis-50x"),
     ("kd-auto-50x", "position-50x"),
-    ("kd-auto-20x", "position-hash-20x"),
+    ("kd-auto-50x", "position-hash-20x"),
     ("kd-auto-200x", "tensor-train-metis-200x"),
 )
-"""Pairs that are compared on every graph: at equal bytes, and with the table."""
+"""Pairs that are compared on every graph: ours at no more bytes than the other."""
 
 HEAD = """# Node classification without features
 
@@ -190,10 +190,9 @@ def _equals(found: dict[str, list[Outcome]]) -> str:
         *(f"auto {ours.removeprefix('kd-auto-')}: {labels[b]}" for ours, b in pairs),
     ]
     return (
-        "## At equal bytes\n\nAuto and its rivals within the same budget, and the "
-        "table itself; p is that of Welch's t-test over seeds.\n\n"
-        + table(header, rows)
-        + "\n"
+        "## At equal bytes\n\nAuto beside rivals whose budget of bytes is the same "
+        "or, for the table and position hashes, larger; p is that of Welch's t-test "
+        "over seeds.\n\n" + table(header, rows) + "\n"
     )
 
 
