@@ -37,10 +37,15 @@ the unknown one. Words are what stands between blanks, in lower case.
   against 83.3 on the validation part of TREC, and the same on that of SST-2.
 - **Choice.** Each method has as many trials of learning rate and dropout, chosen by the
   validation score of the first seed; then all seeds are trained with what was chosen,
-  and tested at the epoch that is best on validation. Vector quantisation, whose
-  codewords move slower, has its rates three times as high. D and K are such that the
-  bytes fit, and the scale of logits is what was better of two on the validation part of
-  SST-2.
+  and tested at the epoch that is best on validation, the state before the first one
+  included. Vector quantisation, whose codewords move slower, has its rates three times
+  as high. D and K are such that the bytes fit, and the scale of logits is what was
+  better of two on the validation part of SST-2.
+- **Of a trained table.** A full table is trained first, at the learning rate and dropout
+  of the trial, and training goes on with its network. Codes are the residual
+  quantisation of what the hidden layer reads of each word, and codewords, stored in
+  int8, the least-squares fit of their sums to the table; the factors of the low-rank
+  table are likewise those of what is read. Either way nothing is saved while training.
 
 Scores are test accuracy in per cent, mean and sample deviation over n seeds; *to the
 table* is the difference of means to the full table, in points, with half the width of
