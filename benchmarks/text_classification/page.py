@@ -41,8 +41,8 @@ the unknown one. Words are what stands between blanks, in lower case.
   included. Vector quantisation, whose codewords move slower, has its rates three times
   as high. D and K are such that the bytes fit, and the scale of logits is what was
   better of two on the validation part of SST-2.
-- **Of a trained table.** A full table is trained first, at the learning rate and dropout
-  of the trial, and training goes on with its network. Codes are the residual
+- **Of a trained table.** A full table is trained first, at the learning rate and
+  dropout of the trial, and training goes on with its network. Codes are the residual
   quantisation of what the hidden layer reads of each word, and codewords, stored in
   int8, the least-squares fit of their sums to the table; the factors of the low-rank
   table are likewise those of what is read. Either way nothing is saved while training.

@@ -341,6 +341,10 @@ def test_folder_that_cannot_be_written(
         assert "locked" in done.sentence
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(arguments: list[Any]) -> subprocess.Popen[str]:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
@@ -350,6 +354,8 @@ def start(arguments: list[Any]) -> subprocess.Popen[str]:
         text=True,
         env=environment,
         cwd=Path(__file__).parents[2],
+        # A shell's background jobs ignore Ctrl-C, and so would what they start.
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509  (there are no threads)
     )
 
 

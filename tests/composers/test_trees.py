@@ -92,7 +92,10 @@ def test_forward_and_gradients_are_those_of_levels(code_dim):
     assert own.keys() == other.keys()
     assert len(own) == (4 if code_dim else 2)
     for name, parameter in own.items():
-        torch.testing.assert_close(parameter.grad, other[name].grad)
+        # Numbers of some hundreds, of sums in another order.
+        torch.testing.assert_close(
+            parameter.grad, other[name].grad, rtol=1e-5, atol=1e-4
+        )
 
 
 def test_adam_with_weight_decay_takes_the_same_way():
