@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy import sparse
@@ -106,6 +106,28 @@ def budget(config: TrainConfig, num_nodes: int) -> int:
     return int(4 * num_nodes * config.dim / (config.compression or DEFAULT_COMPRESSION))
 
 
+def _within(fit: Callable[..., Encoder], *, rows: bool = False, **sizes: Any) -> Make:
+    """What fits into the budget, with gradients of rows where it has ``rows``."""
+
+    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+        gradients = {"sparse": config.by_rows} if rows else {}
+        most = budget(config, num_nodes)
+        return fit(most, num_nodes, config.dim, **sizes, **gradients)
+
+    return make
+
+
+def _quotient_remainder(operation: Operation) -> Make:
+    """Two tables, put together in a way."""
+    fit = QuotientRemainderEmbedding.within
+    return _within(fit, rows=True, operation=operation)
+
+
+def _kd_published(composition: Composition) -> Make:
+    """The KD encoding of 2018 with a composition of its authors."""
+    return _within(kd_encoding, rows=True, composition=composition)
+
+
 def _full(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
     return FullEmbedding(num_nodes, config.dim, sparse=config.by_rows)
 
@@ -127,46 +149,6 @@ def _says_bytes(config: TrainConfig) -> bool:
     return any((config.max_bytes, config.bytes_per_node, config.compression))
 
 
-def _hashing(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    sizes = budget(config, num_nodes), num_nodes, config.dim
-    return HashingEmbedding.within(*sizes, sparse=config.by_rows)
-
-
-def _bloom(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    sizes = budget(config, num_nodes), num_nodes, config.dim
-    return BloomEmbedding.within(*sizes, sparse=config.by_rows)
-
-
-def _hash_embeddings(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    sizes = budget(config, num_nodes), num_nodes, config.dim
-    return MultiHashEmbedding.within(*sizes, sparse=config.by_rows)
-
-
-def _quotient_remainder(operation: Operation) -> Make:
-    """Two tables, put together in a way."""
-
-    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-        return QuotientRemainderEmbedding.within(
-            budget(config, num_nodes),
-            num_nodes,
-            config.dim,
-            operation=operation,
-            sparse=config.by_rows,
-        )
-
-    return make
-
-
-def _robe(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    sizes = budget(config, num_nodes), num_nodes, config.dim
-    return ROBEEmbedding.within(*sizes, block_size=1)
-
-
-def _deep_hash(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    sizes = budget(config, num_nodes), num_nodes, config.dim
-    return DeepHashEmbedding.within(*sizes)
-
-
 def _frozen(config: TrainConfig, num_nodes: int, reading: Reading) -> Encoder:
     vectors = reading.vectors
     if vectors is None:
@@ -185,11 +167,6 @@ def _walk_vectors(walk: Walk) -> Read:
         return Reading(vectors=found)
 
     return read
-
-
-def _tensor_train(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    most = budget(config, num_nodes)
-    return TensorTrainEmbedding.within(most, num_nodes, config.dim)
 
 
 def _metis_order(
@@ -256,31 +233,6 @@ def _no_levels(config: TrainConfig, num_nodes: int, max_bytes: int) -> CodeTable
     branching = PositionHashEmbedding.branching_within(max_bytes, num_nodes, config.dim)
     packed = torch.zeros(num_nodes, row_bytes(branching), dtype=torch.uint8)
     return CodeTable(packed, branching)
-
-
-def _dpq_sx(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    most = budget(config, num_nodes)
-    return dpq_sx(most, num_nodes, config.dim, sparse=config.by_rows)
-
-
-def _dpq_vq(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    most = budget(config, num_nodes)
-    return dpq_vq(most, num_nodes, config.dim, sparse=config.by_rows)
-
-
-def _kd_published(composition: Composition) -> Make:
-    """The KD encoding of 2018 with a composition of its authors."""
-
-    def make(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-        return kd_encoding(
-            budget(config, num_nodes),
-            num_nodes,
-            config.dim,
-            composition=composition,
-            sparse=config.by_rows,
-        )
-
-    return make
 
 
 def _random_projection(
@@ -354,17 +306,19 @@ def _unfilled(method: Method) -> Make:
     return make
 
 
+_tensor_train = _within(TensorTrainEmbedding.within)
+
 RIVALS: dict[str, Rival] = {
     "full": Rival(_full),
     "lowrank": Rival(_low_rank),
-    "hashing": Rival(_hashing),
-    "bloom": Rival(_bloom),
-    "hash-embeddings": Rival(_hash_embeddings),
+    "hashing": Rival(_within(HashingEmbedding.within, rows=True)),
+    "bloom": Rival(_within(BloomEmbedding.within, rows=True)),
+    "hash-embeddings": Rival(_within(MultiHashEmbedding.within, rows=True)),
     "qr-sum": Rival(_quotient_remainder("sum")),
     "qr-product": Rival(_quotient_remainder("product")),
     "qr-concat": Rival(_quotient_remainder("concat")),
-    "robe": Rival(_robe),
-    "dhe": Rival(_deep_hash),
+    "robe": Rival(_within(ROBEEmbedding.within, block_size=1)),
+    "dhe": Rival(_within(DeepHashEmbedding.within)),
     "tensor-train": Rival(_tensor_train),
     "tensor-train-metis": Rival(_tensor_train, _metis_order),
     "position": Rival(_position, _position_levels),
@@ -373,8 +327,8 @@ RIVALS: dict[str, Rival] = {
     "int8": Rival(_full, finish=_rounded(8), kept=_rounded_rows(8)),
     "int4": Rival(_full, finish=_rounded(4), kept=_rounded_rows(4)),
     "int8-training": Rival(_int8),
-    "dpq-sx": Rival(_dpq_sx),
-    "dpq-vq": Rival(_dpq_vq),
+    "dpq-sx": Rival(_within(dpq_sx, rows=True)),
+    "dpq-vq": Rival(_within(dpq_vq, rows=True)),
     "kd-published": Rival(_kd_published("linear")),
     "kd-published-mlp": Rival(_kd_published("mlp")),
     "kd-published-lstm": Rival(_kd_published("lstm")),
