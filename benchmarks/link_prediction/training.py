@@ -20,12 +20,8 @@ from kdgraph.encoder import Encoder
 from kdgraph.training.classifier import NodeClassifier, features_for, message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.job import Job
-from kdgraph.training.methods import (
-    build_encoder,
-    build_gnn,
-    build_guidance,
-    training_bytes,
-)
+from kdgraph.training.methods import build_encoder, build_guidance, training_bytes
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.read_before import ReadBefore
 from kdgraph.training.read_graph import read_graph

@@ -20,8 +20,9 @@ from kdgraph.codes import CodeTable
 from kdgraph.data import Graph
 from kdgraph.data.disk import load_disk
 from kdgraph.training import NodeClassifier, TrainConfig, Trainer, resolve_config
-from kdgraph.training.methods import build_encoder, build_gnn
+from kdgraph.training.methods import build_encoder
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.peak_memory import peak_rss_bytes, reset_peak_rss
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.reading import Reading

@@ -3,7 +3,7 @@
 from kdgraph.codes import expand_sizes
 from kdgraph.data import Graph
 from kdgraph.training.config import STRUCTURAL, TrainConfig
-from kdgraph.training.methods import GAT_HEADS
+from kdgraph.training.networks import GAT_HEADS
 from kdgraph.training.rivals import DEFAULT_RANK
 
 _FLOAT = 4

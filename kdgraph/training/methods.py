@@ -1,4 +1,4 @@
-"""From a configuration to an encoder, its guidance and the network on top."""
+"""From a configuration to an encoder and what guides it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -36,9 +36,8 @@ from kdgraph.guidance import (
     OnlineDistillation,
     PretrainedDistillation,
 )
-from kdgraph.nn import Dropout
 from kdgraph.training.config import STRUCTURAL, TrainConfig
-from kdgraph.training.networks import NETWORKS
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.reading import Reading
 from kdgraph.training.rivals import RIVALS
 
@@ -108,41 +107,6 @@ def build_guidance(
     if config.entropy_weight > 0:
         guides.append(EntropyRegularization(config.entropy_weight))
     return guides
-
-
-def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
-    """The network of a resolved configuration: PyG's, and its layers take codes."""
-    common: dict[str, Any] = {
-        "in_channels": config.dim,
-        "hidden_channels": config.hidden_dim,
-        "num_layers": config.num_layers,
-        "out_channels": num_outputs,
-        "dropout": config.dropout,
-        "norm": None if config.norm == "none" else config.norm,
-        "norm_kwargs": norm_options(config),
-    }
-    if config.model == "gcn":
-        # The adjacency comes normalised: PyG's own way depends on its form.
-        common["normalize"] = False
-    if config.model == "gat":
-        common["heads"] = GAT_HEADS
-    gnn = NETWORKS[config.model](**common)
-    gnn.dropout = Dropout(config.dropout or 0.0)
-    return gnn
-
-
-GAT_HEADS = 4
-
-
-def norm_options(config: TrainConfig) -> dict[str, Any] | None:
-    """Options of the normalisation between layers, as PyG takes them."""
-    if config.norm == "batch_norm" and not config.by_rows:
-        # Codes move so fast that running statistics lag behind them: on ogbn-arxiv they
-        # turn a sound epoch into noise at evaluation. All nodes are at hand in full
-        # batch, so the statistics are always theirs.
-        return {"track_running_stats": False}
-    # By default PyG's layer norm is one over all nodes of a graph.
-    return {"mode": "node"} if config.norm == "layer_norm" else None
 
 
 def _build_coder(config: TrainConfig, num_nodes: int, codes: CodeTable | None) -> Coder:

@@ -12,7 +12,8 @@ from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.packed import PackedEmbedding
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.methods import build_gnn, without_memory
+from kdgraph.training.methods import without_memory
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.seed_result import SeedResult
 
 

@@ -1,4 +1,4 @@
-"""PyG's networks, of layers that also take codes."""
+"""The network on top: PyG's, of layers that also take codes."""
 
 from typing import Any
 
@@ -6,7 +6,16 @@ from torch import nn
 from torch_geometric.nn.models import GAT, GCN, GIN, MLP, GraphSAGE
 from typing_extensions import override
 
-from kdgraph.nn import CodedGATConv, CodedGCNConv, CodedGINConv, CodedSAGEConv
+from kdgraph.nn import (
+    CodedGATConv,
+    CodedGCNConv,
+    CodedGINConv,
+    CodedSAGEConv,
+    Dropout,
+)
+from kdgraph.training.config import TrainConfig
+
+GAT_HEADS = 4
 
 
 class CodedGCN(GCN):  # type: ignore[misc]
@@ -76,3 +85,35 @@ NETWORKS: dict[str, type[nn.Module]] = {
 def takes_codes(gnn: nn.Module) -> bool:
     """Whether a network may be given codes in the place of vectors."""
     return isinstance(gnn, tuple(NETWORKS.values()))
+
+
+def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
+    """The network of a resolved configuration: PyG's, and its layers take codes."""
+    common: dict[str, Any] = {
+        "in_channels": config.dim,
+        "hidden_channels": config.hidden_dim,
+        "num_layers": config.num_layers,
+        "out_channels": num_outputs,
+        "dropout": config.dropout,
+        "norm": None if config.norm == "none" else config.norm,
+        "norm_kwargs": norm_options(config),
+    }
+    if config.model == "gcn":
+        # The adjacency comes normalised: PyG's own way depends on its form.
+        common["normalize"] = False
+    if config.model == "gat":
+        common["heads"] = GAT_HEADS
+    gnn = NETWORKS[config.model](**common)
+    gnn.dropout = Dropout(config.dropout or 0.0)
+    return gnn
+
+
+def norm_options(config: TrainConfig) -> dict[str, Any] | None:
+    """Options of the normalisation between layers, as PyG takes them."""
+    if config.norm == "batch_norm" and not config.by_rows:
+        # Codes move so fast that running statistics lag behind them: on ogbn-arxiv they
+        # turn a sound epoch into noise at evaluation. All nodes are at hand in full
+        # batch, so the statistics are always theirs.
+        return {"track_running_stats": False}
+    # By default PyG's layer norm is one over all nodes of a graph.
+    return {"mode": "node"} if config.norm == "layer_norm" else None

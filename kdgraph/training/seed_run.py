@@ -24,13 +24,13 @@ from kdgraph.training.label_head import spread_head
 from kdgraph.training.loop import Trainer
 from kdgraph.training.methods import (
     build_encoder,
-    build_gnn,
     build_guidance,
     teacher_config,
     training_bytes,
 )
 from kdgraph.training.model_file import save_classifier
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.peak_memory import peak_rss_bytes
 from kdgraph.training.read_graph import read_graph
 from kdgraph.training.rivals import RIVALS

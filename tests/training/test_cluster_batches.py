@@ -16,7 +16,7 @@ from kdgraph.guidance import ClassTargets
 from kdgraph.training import NodeClassifier, Runner, TrainConfig, Trainer
 from kdgraph.training.batches import Batch, Block
 from kdgraph.training.cluster_batches import ClusterBatches
-from kdgraph.training.methods import build_gnn
+from kdgraph.training.networks import build_gnn
 
 MakeConfig = Callable[..., TrainConfig]
 CLUSTERS = torch.arange(40) // 3 % 7

@@ -15,8 +15,9 @@ from kdgraph.data import Graph
 from kdgraph.guidance import OnlineDistillation
 from kdgraph.training import NodeClassifier, TrainConfig, Trainer, message_graph
 from kdgraph.training.full_batch import FullBatch
-from kdgraph.training.methods import build_encoder, build_gnn, build_guidance
+from kdgraph.training.methods import build_encoder, build_guidance
 from kdgraph.training.metrics import score
+from kdgraph.training.networks import build_gnn
 
 MakeConfig = Callable[..., TrainConfig]
 CPU = torch.device("cpu")

@@ -22,10 +22,11 @@ from kdgraph.training.batching import Batching
 from kdgraph.training.checkpoint import load_checkpoint
 from kdgraph.training.cluster_batches import ClusterBatches
 from kdgraph.training.full_batch import FullBatch
-from kdgraph.training.methods import build_encoder, build_gnn, build_guidance
+from kdgraph.training.methods import build_encoder, build_guidance
 from kdgraph.training.metrics import classification_loss, score
 from kdgraph.training.mini_batches import mixed
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 
 MakeConfig = Callable[..., TrainConfig]
 CPU = torch.device("cpu")

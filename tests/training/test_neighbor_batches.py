@@ -13,9 +13,10 @@ from kdgraph.data import Graph
 from kdgraph.guidance import ClassTargets
 from kdgraph.training import NodeClassifier, TrainConfig
 from kdgraph.training.batches import Batch
-from kdgraph.training.methods import build_encoder, build_gnn
+from kdgraph.training.methods import build_encoder
 from kdgraph.training.metrics import classification_loss
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.ranks import Ranks
 
 MakeConfig = Callable[..., TrainConfig]

@@ -14,7 +14,8 @@ from kdgraph.data import Graph
 from kdgraph.guidance import OnlineDistillation
 from kdgraph.nn import Dropout
 from kdgraph.training import NodeClassifier, TrainConfig, message_graph
-from kdgraph.training.methods import GAT_HEADS, build_encoder, build_gnn
+from kdgraph.training.methods import build_encoder
+from kdgraph.training.networks import GAT_HEADS, build_gnn
 
 MakeConfig = Callable[..., TrainConfig]
 PYG = {

@@ -11,8 +11,9 @@ from torch.optim import Adam, SparseAdam
 
 from kdgraph.data import Graph
 from kdgraph.training import NodeClassifier, TrainConfig
-from kdgraph.training.methods import build_encoder, build_gnn, build_guidance
+from kdgraph.training.methods import build_encoder, build_guidance
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.reading import Reading
 from kdgraph.training.rivals import RIVALS

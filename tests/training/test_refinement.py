@@ -15,8 +15,8 @@ from kdgraph.data import Graph
 from kdgraph.training import Runner, TrainConfig, Trainer
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.gradient_window import GradientWindow
-from kdgraph.training.methods import build_gnn
 from kdgraph.training.neighbor_batches import NeighborBatches
+from kdgraph.training.networks import build_gnn
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.refinement import Refinement
 

@@ -21,7 +21,7 @@ from benchmarks.message_passing.setting import CLASSES, Setting
 from kdgraph import Encoder
 from kdgraph.baselines import FullEmbedding
 from kdgraph.training import TrainConfig
-from kdgraph.training.methods import build_gnn, norm_options
+from kdgraph.training.networks import build_gnn, norm_options
 
 LAYERS = 3
 _RATE = 0.01

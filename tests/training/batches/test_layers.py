@@ -17,7 +17,7 @@ from kdgraph.training.batches import (
     layerwise,
     run_layers,
 )
-from kdgraph.training.methods import build_gnn
+from kdgraph.training.networks import build_gnn
 
 MODELS = ["gcn", "sage", "gat", "gin"]
 NODES = 60
