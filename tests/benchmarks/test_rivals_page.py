@@ -8,6 +8,7 @@ from benchmarks.harness.experiment import load_experiments
 from benchmarks.node_classification import cost_figure, curves_figure, front_figure
 from benchmarks.node_classification import rivals_page as page
 from benchmarks.node_classification.curves_figure import mean_curve
+from benchmarks.node_classification.graph_section import section
 from benchmarks.node_classification.graphs import TITLES
 from benchmarks.node_classification.outcome import Outcome, compare, front
 from benchmarks.node_classification.style import FAMILIES, family_of
@@ -97,11 +98,12 @@ def test_tables_say_who_is_on_fronts_and_ahead():
 
 
 def test_section_shows_failures():
-    section = page._section("cora", FOUND)
-    assert "| opq | failed | - |" in section
-    assert "- *opq*: failed, does not fit" in section
-    assert "| **label of kd-auto-50x** | 75.0 ± 0.0 |" in section
-    assert "| label of label-propagation | 90.0 | - |" in section
+    text = section("Cora", FOUND, "cora.svg")
+    assert text.startswith("## Cora\n\n![Cora: accuracy against bytes](cora.svg)\n")
+    assert "| opq | failed | - |" in text
+    assert "- *opq*: failed, does not fit" in text
+    assert "| **label of kd-auto-50x** | 75.0 ± 0.0 |" in text
+    assert "| label of label-propagation | 90.0 | - |" in text
 
 
 def test_every_experiment_has_a_family_and_looks_differ():
