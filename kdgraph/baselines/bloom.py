@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
@@ -75,6 +75,7 @@ class BloomEmbedding(Encoder):
         Raises:
             ValueError: Not even one bucket fits.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="BloomEmbedding")
         buckets = largest_size(
             lambda buckets: 4 * buckets * embedding_dim + 16 * num_hashes,
             max_bytes,

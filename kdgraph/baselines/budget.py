@@ -1,6 +1,43 @@
 """The largest size of a baseline that fits a number of bytes."""
 
+import math
 from collections.abc import Callable
+from numbers import Real
+
+from kdgraph.encoder import positive_int
+
+
+def check_budget(
+    max_bytes: float, num_nodes: int, embedding_dim: int, *, owner: str
+) -> None:
+    """Check what a baseline is to be fitted to, before any size is looked for.
+
+    Whether the smallest size fits is for the search to say.
+
+    Args:
+        max_bytes: The budget.
+        num_nodes: Number of nodes N.
+        embedding_dim: Width of a vector C.
+        owner: Whose sizes they are, for the message.
+
+    Raises:
+        TypeError: A budget that is no number, or N or C no integer.
+        ValueError: A budget that is not a number, or N or C below 1.
+
+    Example:
+        >>> check_budget(1000, 0, 64, owner="HashingEmbedding")
+        Traceback (most recent call last):
+        ValueError: HashingEmbedding expects num_nodes of at least 1, got 0
+    """
+    positive_int(num_nodes, "num_nodes", owner)
+    positive_int(embedding_dim, "embedding_dim", owner)
+    if isinstance(max_bytes, bool) or not isinstance(max_bytes, Real):
+        raise TypeError(
+            f"{owner} expects max_bytes as a number, got {max_bytes!r} of type "
+            f"{type(max_bytes).__name__}"
+        )
+    if math.isnan(max_bytes):
+        raise ValueError(f"{owner} expects max_bytes as a number of bytes, got nan")
 
 
 def largest_size(

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.codes import kmeans, random_codes
 from kdgraph.codes.kmeans import nearest
 from kdgraph.codes.rows import CHUNK_ELEMENTS, count_distinct
@@ -117,6 +117,7 @@ class CCEEmbedding(Encoder):
         Raises:
             ValueError: Not even two rows do.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="CCEEmbedding")
         chunks = _chunks(num_chunks, embedding_dim)
 
         def bytes_of(more: int) -> int:

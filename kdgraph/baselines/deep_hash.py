@@ -5,7 +5,7 @@ from typing import Self
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.composers.norm import BatchNorm, make_norm
 from kdgraph.encoder import Encoder, Encoding, positive_int
@@ -103,6 +103,7 @@ class DeepHashEmbedding(Encoder):
         Raises:
             ValueError: Not even a width of 1 fits.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="DeepHashEmbedding")
 
         def bytes_of(width: int) -> int:
             maps = width * (num_hashes + (num_layers - 1) * width + embedding_dim)

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.baselines.coded_bytes import coded_bytes
 from kdgraph.coders import SoftmaxCoder, VQCoder
 from kdgraph.composers import ConcatComposer
@@ -136,6 +137,7 @@ def dpq_sizes(
         >>> dpq_sizes(11_000_000, num_nodes=1_000_000, embedding_dim=128)
         DPQSizes(num_codebooks=8, codebook_size=128)
     """
+    check_budget(max_bytes, num_nodes, embedding_dim, owner="DPQ")
     make = partial(ConcatComposer, shared=shared, null_code=False)
     for grid in (POSITIONS, range(1, POSITIONS[0])):
         fitting = [

@@ -1,5 +1,6 @@
 """FrozenEmbedding: vectors that are given, and stay."""
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,10 +19,9 @@ class FrozenEmbedding(Encoder):
 
     Raises:
         TypeError: Vectors that are not a floating point tensor.
-        ValueError: Vectors that are not ``[N, C]``.
+        ValueError: Vectors that are not ``[N, C]`` or not finite.
 
     Example:
-        >>> import torch
         >>> encoder = FrozenEmbedding(torch.eye(3))
         >>> encoder(torch.tensor([2]))
         tensor([[0., 0., 1.]])
@@ -41,6 +41,12 @@ class FrozenEmbedding(Encoder):
             raise ValueError(
                 "FrozenEmbedding expects vectors [N, C] with N and C of at least 1, "
                 f"got shape {tuple(vectors.shape)}"
+            )
+        if not vectors.is_meta and not bool(
+            vectors.sum(dtype=torch.float64).isfinite()
+        ):
+            raise ValueError(
+                "FrozenEmbedding expects finite vectors, got NaN or infinity among them"
             )
         super().__init__(vectors.size(0), vectors.size(1))
         self.register_buffer("vectors", vectors.detach())

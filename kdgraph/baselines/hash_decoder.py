@@ -3,6 +3,7 @@
 from functools import partial
 from typing import NamedTuple
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.baselines.coded_bytes import coded_bytes
 from kdgraph.coders import FixedCoder
 from kdgraph.codes import CodeTable
@@ -103,6 +104,7 @@ def decoder_sizes(max_bytes: int, num_nodes: int, embedding_dim: int) -> Decoder
         >>> decoder_sizes(10**10, num_nodes=10**8, embedding_dim=64)
         DecoderSizes(num_codebooks=16, codebook_size=256, hidden_dim=512)
     """
+    check_budget(max_bytes, num_nodes, embedding_dim, owner="hash_decoder")
     halves = [bits for bits in BITS if num_nodes * bits // 8 <= max_bytes // 2]
     bits = halves[0] if halves else BITS[-1]
     least = 0

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.ops import at_least_float32
 from kdgraph.ops.by_node import sum_by_node
@@ -107,6 +108,7 @@ class Int8Embedding(Encoder):
         Raises:
             ValueError: It takes more.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="Int8Embedding")
         needed = num_nodes * (embedding_dim + 1)
         if needed > max_bytes:
             raise ValueError(

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Literal
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.baselines.coded_bytes import coded_bytes
 from kdgraph.coders import SoftmaxCoder
 from kdgraph.composers import Composer, MLPComposer, RecurrentComposer, SumComposer
@@ -60,6 +60,7 @@ def kd_encoding(
         >>> encoder.num_codebooks, encoder.composer.width
         (14, 18)
     """
+    check_budget(max_bytes, num_nodes, embedding_dim, owner="kd_encoding")
     makers = {
         "linear": _linear,
         "mlp": _mlp,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
 
@@ -52,6 +52,7 @@ class LowRankEmbedding(Encoder):
             )
         per_rank = 4 * (self.num_nodes + self.embedding_dim)
         if max_bytes is not None:
+            check_budget(max_bytes, num_nodes, embedding_dim, owner="LowRankEmbedding")
             rank = largest_size(
                 lambda rank: rank * per_rank,
                 max_bytes,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
@@ -84,6 +84,7 @@ class MultiHashEmbedding(Encoder):
         Raises:
             ValueError: Not even one bucket fits beside the weights.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="MultiHashEmbedding")
         beside = (4 * num_nodes + 16) * num_hashes
         buckets = largest_size(
             lambda buckets: 4 * buckets * embedding_dim + beside,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.codes import CodeTable
 from kdgraph.encoder import Encoder, Encoding, positive_int
@@ -127,6 +128,7 @@ class PositionHashEmbedding(Encoder):
         Raises:
             ValueError: Not even two clusters fit.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="PositionHashEmbedding")
         for depth in range(num_levels, 0, -1):
             for alpha in range(min(_LARGEST_BRANCHING, num_nodes), 1, -1):
                 branching = (alpha,) * depth
@@ -149,6 +151,7 @@ class PositionHashEmbedding(Encoder):
         num_hashes: int = 2,
     ) -> int:
         """The buckets that fit beside positions and importance weights, maybe none."""
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="PositionHashEmbedding")
         taken = 4 * embedding_dim * sum(_clusters(branching))
         taken += num_nodes * row_bytes(branching)
         taken += 4 * num_nodes * num_hashes + 16 * num_hashes

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.codes.rows import check_rows
 from kdgraph.encoder import Encoder, Encoding
 from kdgraph.ops import at_least_float32
@@ -99,6 +100,7 @@ class QuantizedRows(Encoder):
         Raises:
             ValueError: Not even 4 bits fit.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="QuantizedRows")
         for bits in (8, 4):
             if num_nodes * row_width(embedding_dim, bits) <= max_bytes:
                 return cls(num_nodes, embedding_dim, bits=bits)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from kdgraph.baselines.budget import check_budget
 from kdgraph.baselines.coded_bytes import coded_bytes
 from kdgraph.baselines.opq import learn_rotation, sample_rows
 from kdgraph.codes import CodeTable, product_quantize, residual_quantize
@@ -142,6 +143,7 @@ def fitting_sizes(
         raise ValueError(
             f"quantize_table expects method 'pq', 'opq' or 'rq', got {method!r}"
         )
+    check_budget(max_bytes, num_nodes, embedding_dim, owner="quantize_table")
     counts = [
         count
         for count in range(1, (MOST_POSITIONS if method == "rq" else embedding_dim) + 1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
 Operation = Literal["sum", "product", "concat"]
@@ -91,6 +91,9 @@ class QuotientRemainderEmbedding(Encoder):
         Raises:
             ValueError: Not even the smallest fits, or an unknown operation.
         """
+        check_budget(
+            max_bytes, num_nodes, embedding_dim, owner="QuotientRemainderEmbedding"
+        )
         _check_operation(operation, embedding_dim)
         first, second = _widths(operation, embedding_dim)
         least = math.isqrt(num_nodes - 1) + 1

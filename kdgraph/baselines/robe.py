@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.baselines.hash_functions import HashFunctions
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
@@ -82,6 +82,7 @@ class ROBEEmbedding(Encoder):
         Raises:
             ValueError: Not even an array of one block fits.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="ROBEEmbedding")
         block, blocks = _blocks(
             embedding_dim, positive_int(block_size, "block_size", "ROBEEmbedding")
         )

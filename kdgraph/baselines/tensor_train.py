@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from kdgraph.baselines.budget import largest_size
+from kdgraph.baselines.budget import check_budget, largest_size
 from kdgraph.composers.factors import covering_factors
 from kdgraph.encoder import Encoder, Encoding, positive_int
 
@@ -93,6 +93,7 @@ class TensorTrainEmbedding(Encoder):
         Raises:
             ValueError: Not even rank 1 does.
         """
+        check_budget(max_bytes, num_nodes, embedding_dim, owner="TensorTrainEmbedding")
         p, q = covering_factors(num_nodes, 3), dividing_factors(embedding_dim)
 
         def bytes_of(rank: int) -> int:

@@ -34,3 +34,11 @@ def test_nothing_is_trained():
 def test_bad_input(vectors, error, message):
     with pytest.raises(error, match=message):
         FrozenEmbedding(vectors)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_vectors_that_are_not_finite_are_refused(bad):
+    vectors = torch.zeros(3, 2)
+    vectors[1, 1] = bad
+    with pytest.raises(ValueError, match="FrozenEmbedding expects finite vectors"):
+        FrozenEmbedding(vectors)
