@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 BENCHMARKS = Path(__file__).parents[1]
 CONFIGS, RESULTS, DEFAULT = "configs", "results", "default.json"
-KEYS = ("task", "label", "order", "datasets", "seeds", "trials", "options", "threads")
-"""What a file may say."""
 OTHERS = "default"
 """Stands for all graphs that are not named."""
 
@@ -135,19 +135,60 @@ def _load(path: Path) -> Experiment:
     missing = [key for key in ("task", "label", "datasets") if key not in merged]
     if missing:
         raise ValueError(f"{path} and its defaults do not say {', '.join(missing)}")
-    seeds, trials = merged.get("seeds", 1), merged.get("trials", [{}])
-    return Experiment(
-        path=path,
-        task=merged["task"],
-        label=merged["label"],
-        order=merged.get("order", 0),
-        datasets=tuple(merged["datasets"]),
-        seeds={OTHERS: 1} | (seeds if isinstance(seeds, dict) else {OTHERS: seeds}),
-        trials={OTHERS: [{}]}
-        | (trials if isinstance(trials, dict) else {OTHERS: trials}),
-        options=merged.get("options", {}),
-        threads=merged.get("threads", 1),
+    merged = {
+        "order": 0,
+        "options": {},
+        "threads": 1,
+        **merged,
+        "seeds": _by_dataset(merged.get("seeds", 1), 1),
+        "trials": _by_dataset(merged.get("trials", [{}]), [{}]),
+    }
+    for key, (expected, holds) in _RULES.items():
+        if not holds(merged[key]):
+            raise ValueError(
+                f"{path} and its defaults: {key} is {expected}, got {merged[key]!r}"
+            )
+    return Experiment(path=path, **(merged | {"datasets": tuple(merged["datasets"])}))
+
+
+def _by_dataset(said: Any, otherwise: Any) -> dict[str, Any]:
+    """What is said by data set, or said once for all."""
+    return {OTHERS: otherwise} | (said if isinstance(said, dict) else {OTHERS: said})
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_list_of(kind: type, value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, kind) for one in value)
     )
+
+
+_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "task": ("the name of a task", _is_text),
+    "label": ("a text", _is_text),
+    "order": ("a number", lambda value: isinstance(value, int | float)),
+    "datasets": ("a list of one name or more", partial(_is_list_of, str)),
+    "seeds": (
+        "a number of at least 1, or one for each data set",
+        lambda value: all(map(_is_count, value.values())),
+    ),
+    "trials": (
+        "a list of one object of options or more, or one for each data set",
+        lambda value: all(_is_list_of(dict, one) for one in value.values()),
+    ),
+    "options": ("an object", lambda value: isinstance(value, dict)),
+    "threads": ("a number of at least 1", _is_count),
+}
+"""By what a file may say, what that is."""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -157,11 +198,11 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no readable JSON: {error}") from error
     if not isinstance(said, dict):
         raise ValueError(f"{path} holds no object, but {type(said).__name__}")
-    unknown = sorted(set(said) - set(KEYS))
+    unknown = sorted(set(said) - set(_RULES))
     if unknown:
         raise ValueError(
             f"{path} says {', '.join(unknown)}, but an experiment knows only "
-            f"{', '.join(KEYS)}"
+            f"{', '.join(_RULES)}"
         )
     return said
 

@@ -50,9 +50,12 @@ def run_all(experiments: Iterable[Experiment], options: Options) -> int:
         How many failed.
 
     Raises:
-        ValueError: A configuration that is not valid, or records of another one; then
-            nothing has been run.
+        ValueError: A configuration that is not valid, records of another one, or an
+            output that is a file; then nothing has been run.
     """
+    output = options.output
+    if output is not None and output.exists() and not output.is_dir():
+        raise ValueError(f"--output expects a folder, got the file {output}")
     runs = _chosen(experiments, options)
     for experiment, dataset in runs:
         validate(experiment, dataset)

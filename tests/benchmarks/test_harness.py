@@ -115,6 +115,15 @@ def test_file_is_merged_into_the_defaults_above(tiny):
         ({"label": "x", "colour": "red"}, "says colour, but an experiment knows only"),
         ({"options": {}}, "do not say label"),
         ([1], "holds no object, but list"),
+        ({"label": ""}, "label is a text, got ''"),
+        ({"label": "x", "datasets": "cora"}, "datasets is a list of one name or more"),
+        ({"label": "x", "datasets": []}, "datasets is a list of one name or more"),
+        ({"label": "x", "seeds": 0}, "seeds is a number of at least 1.*'default': 0"),
+        ({"label": "x", "seeds": {"cora": True}}, "seeds is a number of at least 1"),
+        ({"label": "x", "trials": []}, "trials is a list of one object of options"),
+        ({"label": "x", "trials": [1]}, "trials is a list of one object of options"),
+        ({"label": "x", "options": 3}, "options is an object, got 3"),
+        ({"label": "x", "threads": 0.5}, "threads is a number of at least 1, got 0.5"),
     ],
 )
 def test_bad_configuration(tiny, said, message):
@@ -192,6 +201,8 @@ def test_nothing_runs_where_one_configuration_is_bad(tiny):
     assert not (tiny.parents[2] / "results").exists()
     with pytest.raises(ValueError, match="no experiment runs on cora: they run on sbm"):
         run_all(load_experiments(tiny), Options(datasets=["cora"]))
+    with pytest.raises(ValueError, match="--output expects a folder, got the file"):
+        run_all(load_experiments(tiny), Options(output=tiny))
 
 
 def test_first_of_equal_trials_is_taken(monkeypatch):
