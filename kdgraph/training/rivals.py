@@ -210,8 +210,20 @@ def _position_hash_levels(
 
 
 def _for_positions(config: TrainConfig, num_nodes: int) -> int:
-    """Bytes of the levels of a position hash with two hashes."""
-    return (budget(config, num_nodes) - 8 * num_nodes) // 2
+    """Bytes of the levels of a position hash with two hashes.
+
+    Raises:
+        ValueError: Not even two clusters fit into them.
+    """
+    most, weights = budget(config, num_nodes), 8 * num_nodes
+    least = weights + 2 * (num_nodes + 8 * config.dim)
+    if most < least:
+        raise ValueError(
+            f"PositionHashEmbedding does not fit max_bytes={most}: importance weights, "
+            f"and two clusters in half of what these leave, take {least} bytes; allow "
+            "more"
+        )
+    return (most - weights) // 2
 
 
 def _levels(

@@ -72,6 +72,16 @@ def test_budget_is_what_was_asked() -> None:
     assert budget(config.replace(max_bytes=77, compression=9.0), 1000) == 77
 
 
+def test_position_hash_tells_the_whole_budget(graph: Graph) -> None:
+    # Importance weights of eight bytes a node; twice, a digit a node and two rows.
+    least = 8 * 300 + 2 * (300 + 2 * 4 * DIM)
+    config = make_config("position-hash", max_bytes=least - 1, compression=None)
+    with pytest.raises(ValueError, match=f"max_bytes={least - 1}: .* take {least} "):
+        Runner(graph, config).run(1)
+    with without_memory("a table"):
+        build_encoder(config.replace(max_bytes=least), 300)
+
+
 def test_order_moves_nodes_and_not_scores(graph: Graph) -> None:
     # The METIS order is one of the nodes: every node keeps its label and its part.
     config = resolve_config(make_config("tensor-train-metis"), graph)
