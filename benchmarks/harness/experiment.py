@@ -175,7 +175,7 @@ def _is_list_of(kind: type, value: Any) -> bool:
 _RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "task": ("the name of a task", _is_text),
     "label": ("a text", _is_text),
-    "order": ("a number", lambda value: isinstance(value, int | float)),
+    "order": ("a whole number", lambda value: isinstance(value, int)),
     "datasets": ("a list of one name or more", partial(_is_list_of, str)),
     "seeds": (
         "a number of at least 1, or one for each data set",

@@ -27,6 +27,7 @@ EQUALS = (
     ("kd-auto-50x", "full"),
     ("kd-auto-50x", "tensor-train-metis-50x"),
     ("kd-auto-50x", "position-50x"),
+    ("kd-auto-50x", "position-hash-50x"),
     ("kd-auto-50x", "position-hash-20x"),
     ("kd-auto-200x", "tensor-train-metis-200x"),
     ("kd-auto-200x", "position-200x"),
@@ -194,8 +195,10 @@ def _equals(found: dict[str, list[Outcome]]) -> str:
     ]
     return (
         "## At equal bytes\n\nAuto beside rivals whose budget of bytes is the same "
-        "or, for the table and position hashes, larger; p is that of Welch's t-test "
-        "over seeds.\n\n" + table(header, rows) + "\n"
+        "or, for the table and position hashes at 1/20, larger; p is that of Welch's "
+        "t-test over seeds. A dash is for what does not fit or was not run.\n\n"
+        + table(header, rows)
+        + "\n"
     )
 
 
