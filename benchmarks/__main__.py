@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.harness.experiment import load_experiments
-from benchmarks.harness.report import stale, write
+from benchmarks.harness.report import stale, unaccounted, write
 from benchmarks.harness.run import Options, run_all
 from benchmarks.message_passing.machine import available_cores
 from kdgraph.cli.parser import USER_ERROR, Parser, byte_count
@@ -46,7 +46,10 @@ def _report(*, check: bool) -> int:
         print(
             f"{len(old)} files differ" if old else "tables and figures are up to date"
         )
-        return 1 if old else 0
+        unnamed = unaccounted()
+        for run in unnamed:
+            print(f"{run} has no result, and no page says so")
+        return 1 if old or unnamed else 0
     for path in write():
         print(path)
     return 0

@@ -5,7 +5,8 @@ import importlib.util
 from pathlib import Path
 from typing import Protocol, cast
 
-from benchmarks.harness.experiment import BENCHMARKS
+from benchmarks.harness.coverage import unnamed
+from benchmarks.harness.experiment import BENCHMARKS, CONFIGS, load_experiments
 
 PAGES = (
     "node_classification.quick_page",
@@ -74,6 +75,16 @@ def stale() -> list[Path]:
             if not path.exists() or digest not in path.read_text()
         ]
     return [path.relative_to(ROOT) for path in found]
+
+
+def unaccounted() -> list[str]:
+    """Configured runs that have no result and that no page names."""
+    texts = [text for page in _pages() for text in page.texts().values()]
+    suites = sorted(BENCHMARKS.glob(f"*/{CONFIGS}"))
+    return [
+        f"{one.path.relative_to(ROOT)} on {dataset}"
+        for one, dataset in unnamed(load_experiments(*suites), texts)
+    ]
 
 
 def _pages() -> list[Page]:

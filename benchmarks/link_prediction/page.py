@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.harness.coverage import not_run
 from benchmarks.harness.experiment import load_experiments
 from benchmarks.harness.summary import percent, table
 from benchmarks.link_prediction.ranking import HITS
@@ -111,7 +112,8 @@ def outcomes(dataset: str) -> list[Outcome]:
 def render() -> str:
     """The page as Markdown."""
     sections = [_section(dataset, outcomes(dataset)) for dataset in datasets()]
-    return "\n".join([HEAD, *(section for section in sections if section)])
+    parts = [HEAD, *sections, not_run(load_experiments(CONFIGS))]
+    return "\n".join(part for part in parts if part)
 
 
 _HEADER = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.harness.coverage import not_run
 from benchmarks.harness.experiment import load_experiments
 from benchmarks.harness.summary import percent, table
 from benchmarks.node_classification.graphs import TITLES
@@ -63,4 +64,4 @@ def render() -> str:
                 for label, found in rows.items()
             ]
             parts.append(f"## {title}\n\n{table(['method', *MODELS.values()], body)}\n")
-    return "\n".join(parts)
+    return "\n".join(filter(None, [*parts, not_run(experiments)]))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.coverage import not_run
 from benchmarks.harness.experiment import Experiment, load_experiments
 from benchmarks.harness.summary import percent, table
 from benchmarks.node_classification.graphs import TITLES
@@ -82,7 +83,8 @@ def render() -> str:
     """The page as Markdown."""
     experiments = load_experiments(SUITE)
     sections = (_section(experiments, *named) for named in TITLES.items())
-    return "\n".join([HEAD, *(section for section in sections if section)])
+    parts = [HEAD, *sections, not_run(experiments)]
+    return "\n".join(part for part in parts if part)
 
 
 def _section(experiments: Iterable[Experiment], dataset: str, title: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from benchmarks.harness.coverage import not_run
 from benchmarks.harness.experiment import load_experiments
 from benchmarks.harness.summary import percent, table
 from benchmarks.node_classification import (
@@ -18,6 +19,8 @@ from benchmarks.node_classification.outcome import Outcome, compare, front, outc
 
 HERE = Path(__file__).parent
 SUITE = HERE / "configs" / "rivals"
+UNPAGED = (HERE / "configs" / "quick", HERE / "configs" / "large")
+"""Suites without a page of their own: this one names what was not run of them."""
 LITERATURE = HERE / "literature.json"
 PAGE = HERE.parents[1] / "docs" / "benchmarks" / "node_classification.md"
 FIGURES = PAGE.parent / "figures" / "rivals"
@@ -118,7 +121,8 @@ def render() -> str:
     parts = [HEAD]
     if found:
         parts += [_fronts(found), _equals(found), _literature(found), _FIGURES]
-    return "\n".join(part for part in [*parts, *sections] if part)
+    parts += [*sections, not_run(load_experiments(SUITE, *UNPAGED))]
+    return "\n".join(part for part in parts if part)
 
 
 def _all() -> dict[str, list[Outcome]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.coverage import not_run
 from benchmarks.harness.experiment import Experiment, load_experiments
 from benchmarks.harness.summary import interval, percent, table
 
@@ -101,7 +102,8 @@ def page(records: Records) -> str:
     """The page as Markdown."""
     experiments = load_experiments(SUITE)
     sections = (_section(experiments, records, *named) for named in TITLES.items())
-    return "\n".join([HEAD, *(section for section in sections if section)])
+    parts = [HEAD, *sections, not_run(experiments)]
+    return "\n".join(part for part in parts if part)
 
 
 def _section(

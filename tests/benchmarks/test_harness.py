@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks.harness import report, worker
+from benchmarks.harness.coverage import missing, not_run, unnamed
 from benchmarks.harness.experiment import BENCHMARKS, load_experiments
 from benchmarks.harness.run import Options, run_all, validate
 from benchmarks.harness.summary import interval, percent, table
@@ -82,6 +83,20 @@ def test_labels_and_places_are_told_apart():
 
 def test_tables_and_figures_show_the_results():
     assert report.stale() == []
+
+
+def test_every_configured_run_has_a_result_or_is_named_as_not_run():
+    assert report.unaccounted() == []
+
+
+def test_runs_without_a_result_are_found(tiny):
+    (one,) = load_experiments(tiny)
+    unrun = [(one, dataset) for dataset in one.datasets]
+    section = not_run([one])
+    assert missing([one]) == unrun
+    assert unnamed([one], [section]) == []
+    assert unnamed([one], [section.replace(one.label, "another")]) == unrun
+    assert unnamed([one], []) == unrun
 
 
 def test_tasks_are_packages_with_configurations():
