@@ -1,15 +1,17 @@
 """Build of the compiled core. All else is in pyproject.toml.
 
 The core is a plain shared library that Python loads by ctypes: it includes headers of
-neither Python nor torch, so that one build serves every version of both. Without a
-compiler, or with one that fails, the package installs all the same and computes in
-plain torch.
+neither Python nor torch, so that one build, and one wheel, serves every version of
+both. Without a compiler, or with one that fails, the package installs all the same and
+computes in plain torch.
 """
 
 import os
 import sys
+from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCES = (
@@ -37,15 +39,38 @@ FLAGS = (
 class BuildCore(build_ext):
     """Build the core where that is possible, and say so where it is not."""
 
+    def get_ext_filename(self, fullname: str) -> str:
+        """A name without the version of Python, of which the core knows nothing."""
+        return str(Path(*fullname.split(".")).with_suffix(".so"))
+
     def build_extension(self, ext: Extension) -> None:
         """Compile and link; a failure is told, and no more."""
         try:
             super().build_extension(ext)
         except Exception as error:
+            # What an earlier build left is not what these sources say.
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
             self.warn(
                 f"the compiled core was not built ({error}); kdgraph will compute in "
                 "plain torch, which is slower"
             )
+
+
+class BuildWheel(bdist_wheel):
+    """One wheel for all Pythons: of a platform with the core, of any without."""
+
+    def run(self) -> None:
+        """Build first: whether there is a core decides what the wheel is for."""
+        self.run_command("build")
+        builder = self.get_finalized_command("build_ext")
+        if not any(Path(path).exists() for path in builder.get_outputs()):
+            self.distribution.ext_modules = []
+            self.root_is_pure = True
+        super().run()
+
+    def get_tag(self) -> tuple[str, str, str]:
+        """The platform alone."""
+        return "py3", "none", super().get_tag()[2]
 
 
 # More flags, such as those of a sanitizer.
@@ -65,4 +90,8 @@ core = Extension(
     language="c++",
     optional=True,
 )
-setup(ext_modules=[core], cmdclass={"build_ext": BuildCore})
+setup(
+    # The sources are for GCC and Clang, which on Windows make nothing that is tested.
+    ext_modules=[] if sys.platform == "win32" else [core],
+    cmdclass={"build_ext": BuildCore, "bdist_wheel": BuildWheel},
+)

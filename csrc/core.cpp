@@ -595,6 +595,9 @@ void neighbor_sum(const Edges& edges, const float* x, int64_t nodes, int64_t cha
 using kdgraph::Codes;
 using kdgraph::Edges;
 
+// The number that Python expects; see ABI in kdgraph/ops/core.py.
+KDGRAPH_EXPORT int kdgraph_abi() { return 1; }
+
 // Choose an instruction set by name, or the best there is by an empty one; 0 if there is
 // no such.
 KDGRAPH_EXPORT int kdgraph_choose(const char* name) { return kdgraph::choose(name); }

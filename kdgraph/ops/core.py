@@ -1,13 +1,13 @@
 """The compiled core: where it is, what it is called with, and edges as it takes them.
 
 The core (``csrc/``) knows neither torch nor Python, so one build serves every version
-of both.
+of both, and its file bears the name of neither.
 """
 
 import ctypes
 import os
+import sys
 from functools import cache
-from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import torch
@@ -17,6 +17,13 @@ from kdgraph.ops.edges import Edges
 
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 VARIABLE = "KDGRAPH_ISA"
+
+ABI = 1
+"""What the core must be called with, a number that ``csrc/core.cpp`` has too: one more
+whenever a function that it exports, or a struct that these take, changes."""
+
+PATH = Path(__file__).with_name("_core.so")
+"""Where the core lies once it is built."""
 
 BAD_ROWPTR, BAD_SOURCE, BAD_CODE, TWICE = 1, 2, 3, 5
 """What the core's functions return where something is out of range, or stands twice
@@ -42,16 +49,14 @@ class CoreEdges(ctypes.Structure):
 
 @cache
 def load_core() -> ctypes.CDLL:
-    """The compiled core, its instruction set chosen."""
-    folder = Path(__file__).parent
-    found = [folder / f"_core{suffix}" for suffix in EXTENSION_SUFFIXES]
-    path = next((path for path in found if path.exists()), None)
-    if path is None:
-        raise ImportError(
-            "the compiled core is not there; install kdgraph where there is a C++ "
-            "compiler"
-        )
-    core = ctypes.CDLL(str(path))
+    """The compiled core, its instruction set chosen.
+
+    Raises:
+        ImportError: It was not built, or for another kdgraph or another machine.
+        ValueError: ``KDGRAPH_ISA`` asks for an instruction set that is unknown or not
+            to be had here.
+    """
+    core = _open(PATH)
     pointer, size = ctypes.c_void_p, ctypes.c_int64
     core.kdgraph_choose.argtypes = [ctypes.c_char_p]
     core.kdgraph_chosen.restype = ctypes.c_char_p
@@ -85,6 +90,44 @@ def load_core() -> ctypes.CDLL:
             f"processor has, got {asked!r}"
         )
     return core
+
+
+def _open(path: Path) -> ctypes.CDLL:
+    """The library at a path, if it is the core of this kdgraph.
+
+    Raises:
+        ImportError: It is not.
+    """
+    if not path.exists():
+        raise ImportError(f"the compiled core is not at {path}; {_how_to_build()}")
+    try:
+        core = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise ImportError(
+            f"the compiled core at {path} cannot be loaded here ({error}); "
+            f"{_how_to_build()}"
+        ) from error
+    found = core.kdgraph_abi() if hasattr(core, "kdgraph_abi") else 0
+    if found != ABI:
+        raise ImportError(
+            f"the compiled core at {path} was built for another version of kdgraph "
+            f"(its ABI number is {found}, expected {ABI}); {_how_to_build()}"
+        )
+    return core
+
+
+def _how_to_build() -> str:
+    """What to do for a core that fits, as the end of a sentence."""
+    checkout = Path(__file__).parents[2]
+    if sys.platform == "win32":
+        return "it is built by GCC or Clang, which on Windows means in WSL"
+    if (checkout / "csrc" / "core.cpp").exists():
+        return (
+            f"to build it run `{sys.executable} setup.py build_ext --inplace` in "
+            f"{checkout}, with GCC or Clang, or run outside of that folder to use a "
+            "kdgraph that is installed"
+        )
+    return "reinstall kdgraph from its source, with GCC or Clang, to build it"
 
 
 def instruction_set() -> str:

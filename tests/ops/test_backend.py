@@ -53,7 +53,7 @@ def test_a_core_that_is_not_there_is_said_once():
     code = (
         "import torch\n"
         "from kdgraph.ops import backend, coded_gather, core\n"
-        "core.EXTENSION_SUFFIXES = []\n"
+        "core.PATH = core.PATH.with_name('_none.so')\n"
         "for _ in range(3):\n"
         "    books = torch.tensor([[[4.0]]])\n"
         "    found = coded_gather(torch.zeros(1, 1, dtype=torch.uint8), books)\n"
@@ -63,7 +63,9 @@ def test_a_core_that_is_not_there_is_said_once():
     done = run(code, **environment)
     assert done.stdout.split() == ["reference", "4.0"]
     assert done.stderr.count("in plain torch, which is slower") == 1
-    assert "the compiled core is not there" in done.stderr
+    assert "the compiled core is not at" in done.stderr
+    assert "setup.py build_ext --inplace" in done.stderr
+    assert not run(code, KDGRAPH_BACKEND="reference").stderr
 
 
 @pytest.mark.skipif(not NATIVE, reason="the compiled core was not built")
