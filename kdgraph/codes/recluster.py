@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from kdgraph.codes.kmeans import ROWS_PER_CLUSTER, kmeans, nearest
 from kdgraph.codes.table import CodeTable
-from kdgraph.ops import at_least_float32, pack, position_offsets, unpack
+from kdgraph.ops import at_least_float32, pack, position_offsets
 from kdgraph.ops.straight_through import row_chunks
 
 
@@ -41,11 +41,15 @@ def recluster(
     they are. Time is :math:`O(N d \sum_{j \in P} K_j)`, memory a few blocks of 16 MiB
     beside the sample and the new codes.
 
+    Positions that the order of the rows implies stay as they are: no clustering can
+    change what is not stored.
+
     Args:
         table: Codes of N nodes.
         codewords: ``[sum(K_j), d]``: the codebooks of a
             :class:`kdgraph.composers.SumComposer` that does not share one.
-        positions: P, in the order in which they are drawn; two or more.
+        positions: P, in the order in which they are drawn; two or more, all of them
+            stored and not implied.
         null_code: Whether choice 0 of every position is zero, and stays so.
         seed: Of the sample and of k-means. (default: ``0``)
 
@@ -54,7 +58,7 @@ def recluster(
 
     Raises:
         ValueError: Codewords that do not fit the codes, or positions that do not exist,
-            are repeated or are fewer than two.
+            are implied, are repeated or are fewer than two.
 
     Example:
         >>> table = CodeTable.from_codes(torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]]))
@@ -63,11 +67,12 @@ def recluster(
         [0, 1, 0, 1]
     """
     sizes = table.codebook_sizes
-    _check(sizes, codewords, positions)
+    first = table.num_codebooks - len(table.packed_sizes)
+    _check(sizes, first, codewords, positions)
     old = at_least_float32(codewords)
     offsets = torch.tensor(position_offsets(sizes), device=old.device)
     drawn = _drawn(table, ROWS_PER_CLUSTER * max(sizes[j] for j in positions), seed)
-    rest = _partial(unpack(drawn, sizes), old, offsets, positions)
+    rest = _partial(drawn, old, offsets, positions)
     new = old.clone()
     for position in positions:
         block = new[offsets[position] :][: sizes[position]]
@@ -78,14 +83,15 @@ def recluster(
         rest -= block[nearest(rest, block)]
     packed = torch.empty_like(table.packed)
     for rows in row_chunks(table.num_nodes, old.size(1)):
-        codes = unpack(table.packed[rows], sizes)
+        stop = min(rows.stop, table.num_nodes)
+        codes = table.codes(torch.arange(rows.start, stop, device=packed.device))
         rest = _partial(codes, old, offsets, positions)
         for position in positions:
             block = new[offsets[position] :][: sizes[position]]
             codes[:, position] = nearest(rest, block)
             rest -= block[codes[:, position]]
-        packed[rows] = pack(codes, sizes)
-    return CodeTable(packed, sizes), new.to(codewords.dtype)
+        packed[rows] = pack(codes[:, first:], sizes[first:])
+    return CodeTable(packed, sizes, table.prefix), new.to(codewords.dtype)
 
 
 def _partial(
@@ -97,23 +103,27 @@ def _partial(
 
 
 def _drawn(table: CodeTable, rows: int, seed: int) -> Tensor:
-    """Packed codes of random nodes; of all where there are not more."""
+    """Codes of random nodes; of all where there are not more."""
     if table.num_nodes <= rows:
-        return table.packed
+        return table.codes()
     generator = torch.Generator().manual_seed(seed)
     nodes = torch.randint(table.num_nodes, (rows,), generator=generator)
-    return table.packed[nodes.to(table.packed.device)]
+    return table.codes(nodes.to(table.packed.device))
 
 
-def _check(sizes: tuple[int, ...], codewords: Tensor, positions: Sequence[int]) -> None:
+def _check(
+    sizes: tuple[int, ...], first: int, codewords: Tensor, positions: Sequence[int]
+) -> None:
     if codewords.dim() != 2 or codewords.size(0) != sum(sizes):
         raise ValueError(
             f"recluster expects codewords [{sum(sizes)}, d] for K = {sizes}, got shape "
             f"{tuple(codewords.shape)}; a shared codebook cannot be reclustered"
         )
     chosen = set(positions)
-    if len(chosen) < max(2, len(positions)) or not chosen <= set(range(len(sizes))):
+    if len(chosen) < max(2, len(positions)) or not chosen <= set(
+        range(first, len(sizes))
+    ):
         raise ValueError(
-            f"recluster expects two or more positions in [0, {len(sizes)}), each once, "
-            f"got {list(positions)}"
+            f"recluster expects two or more positions in [{first}, {len(sizes)}), each "
+            f"once and none implied by the order of the rows, got {list(positions)}"
         )

@@ -7,7 +7,7 @@ import torch
 
 from kdgraph import KDEmbedding
 from kdgraph.coders import RefinedCoder
-from kdgraph.codes import CodeTable, random_codes
+from kdgraph.codes import CodeTable, Prefix, random_codes
 from kdgraph.codes.recluster import recluster
 from kdgraph.composers import SumComposer
 from kdgraph.ops import straight_through
@@ -105,6 +105,29 @@ def test_chunks_change_nothing(monkeypatch):
     whole, _ = recluster(table, codewords, (1, 2))
     monkeypatch.setattr(straight_through, "CHUNK_ELEMENTS", 50)
     assert torch.equal(recluster(table, codewords, (1, 2))[0].packed, whole.packed)
+
+
+@pytest.mark.parametrize("kind", ["levels", "place"])
+def test_implied_positions_stay_as_they_are(kind, monkeypatch):
+    """The same as with explicit copies of them, at no byte more per node."""
+    monkeypatch.setattr(straight_through, "CHUNK_ELEMENTS", 500)
+    table, _ = problem()
+    if kind == "levels":
+        leaves = torch.randint(6, (300,), generator=torch.Generator().manual_seed(1))
+        prefix, _ = Prefix.of_leaves(leaves, (2, 3))
+    else:
+        prefix = Prefix(torch.tensor([0, 300]), (16, 20), "place")
+    table = table.prefixed(prefix)
+    codewords = torch.randn(sum(table.codebook_sizes), 5)
+    again, new = recluster(table, codewords, (2, 4))
+    explicit, wanted = recluster(table.explicit(), codewords, (2, 4))
+    assert again.prefix is prefix
+    assert again.nbytes == table.nbytes
+    assert torch.equal(again.codes(), explicit.codes())
+    assert torch.equal(new, wanted)
+    assert not torch.equal(again.codes(), table.codes())
+    with pytest.raises(ValueError, match=r"positions in \[2, 5\)"):
+        recluster(table, codewords, (0, 2))
 
 
 def test_in_the_midst_of_training():
