@@ -44,6 +44,9 @@ def lines(path: Path, text: str) -> Path:
         ("e.tsv", "id_1\tid_2\n0\t1\n\n1\t2\n   \n4\t4\n\n\n"),
         ("e.txt.gz", "0 1\n1 2\n4 4\n"),
         ("e.txt", " 0   1 \n1;2\n4,4\n"),
+        ("e.txt", "+0 +1\n1 2\n+4\t4\n"),
+        ("e.csv", "\ufeff0,1\n1,2\n4,4\n"),
+        ("e.csv.gz", '\ufeff"Node 1","Node 2"\n0,1\n1,2\n4,4\n'),
     ],
 )
 def test_text(tmp_path: Path, name: str, text: str) -> None:
@@ -81,6 +84,15 @@ def test_bad_lines_are_named(tmp_path: Path, line: str, fault: str) -> None:
         prepare_graph(path, tmp_path / "g", num_nodes=300, memory=TINY)
     assert str(caught.value).startswith(f"{path}: ")
     assert os.listdir(tmp_path) == ["e.csv"]
+
+
+@pytest.mark.parametrize(
+    "first", ['"7","8"', ".5 1", "+1.0 +2.0", "+7,+8,+9", "a,+1e3", "nan\tnan", "+ 1"]
+)
+def test_numbers_in_another_notation_are_no_header(tmp_path: Path, first: str) -> None:
+    path = lines(tmp_path / "e.txt", f"{first}\n0 1\n")
+    with pytest.raises(ValueError, match="line 1 must hold two node ids"):
+        prepare_graph(path, tmp_path / "g")
 
 
 def test_three_and_one_are_not_two_and_two(tmp_path: Path) -> None:

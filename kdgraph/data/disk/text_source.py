@@ -21,15 +21,19 @@ _CHUNK = 1 << 23
 _BYTES_PER_EDGE = 2  # less than there is: text is copied several times as it is read
 _COMMAS = bytes.maketrans(b"\t;", b",,")
 _DIGITS = b"0123456789-"
-_EDGE = re.compile(rb"\s*(-?\d{1,18})(?:\s*[,;]\s*|\s+)(-?\d{1,18})\s*")
+_MARK = b"\xef\xbb\xbf"  # what some programs put before text in UTF-8
+_EDGE = re.compile(rb"\s*([+-]?\d{1,18})(?:\s*[,;]\s*|\s+)([+-]?\d{1,18})\s*")
 _HEADER = re.compile(rb"\s*[^\d\s,;-][^,;\t]*[,;\t ][^\d,;-][^,;]*")
+_FIELDS = re.compile(rb"[,;\t]+")
+_NUMBER = re.compile(rb"[\s\"']*[+-]?\.?\d|[\s\"']*[+-]?(nan|inf)[\s\"']*$", re.IGNORECASE)
 
 
 def text_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
     """Look at a file of two ids per line, source and target.
 
     Between them is a comma, a semicolon, a tab or a blank. A first line of two names,
-    empty lines, and lines that start with ``#`` are passed over.
+    empty lines, and lines that start with ``#`` are passed over; a first line that
+    begins a field with a number in any notation is no line of names.
 
     Args:
         path: The file, gzipped where its name ends in ``.gz``.
@@ -79,7 +83,8 @@ def _chunks(path: Path, size: int) -> Iterator[tuple[bytes, int]]:
             file: IO[bytes] = raw
             if path.suffix.lower() == ".gz":
                 file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw))
-            rest = b""
+            start = file.read(len(_MARK))
+            rest = start.removeprefix(_MARK)
             while chunk := file.read(size):
                 head, newline, tail = (rest + chunk).rpartition(b"\n")
                 if newline:
@@ -124,7 +129,7 @@ def _parse_lines(
             pairs.append((int(edge[1]), int(edge[2])))
             numbers.append(number)
         elif line.strip() and not line.lstrip().startswith(b"#"):
-            if number == 1 and _HEADER.fullmatch(line):
+            if number == 1 and _is_header(line):
                 continue
             shown = line[:40].decode("utf-8", "backslashreplace").strip()
             raise ValueError(
@@ -133,3 +138,11 @@ def _parse_lines(
             )
     edges = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return edges, np.array(numbers, dtype=np.int64)
+
+
+def _is_header(line: bytes) -> bool:
+    """Whether a line holds two names, neither of them a number in some notation."""
+    fields = _FIELDS.split(line.strip())
+    if len(fields) == 1:
+        fields = line.split()
+    return bool(_HEADER.fullmatch(line)) and not any(map(_NUMBER.match, fields))
