@@ -7,6 +7,7 @@ needed beside it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import torch
@@ -21,7 +22,10 @@ PANEL = 32
 
 BLOCK_ROWS = 1 << 15
 _LOST = 1e-6
-"""Squared length, as a share of the largest, that rounding leaves of nothing."""
+"""Squared length, as a share of the largest, that rounding leaves of nothing: in
+vectors of half precision, and in products of float32 that are summed in float32."""
+_LOST_EXACT = 1e-12
+"""The same in vectors of float32 whose products are summed in float64."""
 
 
 def random_panels(
@@ -75,15 +79,31 @@ def orthogonalise(panels: Tensor) -> None:
                 [0.0000, 0.0000],
                 [0.0000, 0.0000]])
     """
-    values, vectors = mean_eigen(panels)
-    _rotate(panels, vectors * _power(values, -0.5))
+    values, vectors, precision = _mean_eigen(panels)
+    _rotate(panels, vectors * _power(values, -0.5), precision)
 
 
-def mean_eigen(panels: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Eigenvalues of :math:`X^\top X / N`, the largest first, and eigenvectors."""
+def _mean_eigen(panels: Tensor) -> tuple[Tensor, Tensor, torch.dtype]:
+    r"""Eigenvalues of :math:`X^\top X / N`, the largest first, and eigenvectors.
+
+    Values that are rounding alone are zero. Products of float32 are computed again in
+    float64 where they leave nothing of a direction that the vectors still hold; the
+    precision that was needed is returned too.
+    """
+    precision, lost = torch.float32, _LOST
+    values, vectors = _eigen(panels, precision)
+    if panels.dtype == torch.float32 and bool((values <= lost * values[0]).any()):
+        precision, lost = torch.float64, _LOST_EXACT
+        values, vectors = _eigen(panels, precision)
+    return torch.where(values > lost * values[0], values, 0.0), vectors, precision
+
+
+def _eigen(panels: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The same, of whatever size, from products in a precision."""
     width = panels.size(0) * panels.size(2)
     total = torch.zeros(width, width, dtype=torch.float64)
-    for _, block in row_blocks(panels):
+    for _, rough in row_blocks(panels):
+        block = rough.to(precision)
         total += block.t() @ block
     values, vectors = torch.linalg.eigh(total / panels.size(1))
     return values.flip(0), vectors.flip(1)
@@ -114,7 +134,9 @@ def factorise(
 
     Randomised subspace iteration (Halko, Martinsson, Tropp, SIAM Review 2011, algorithm
     4.4) for the C largest singular values of a square matrix. Columns beyond the rank
-    of M become zero.
+    of M become zero, and so do singular values that rounding hides, below
+    :math:`10^{-6}` of the largest. At half precision these are all below
+    :math:`10^{-3}`, and a warning says how many columns are zero.
 
     Args:
         product: :math:`X \mapsto M X` for one panel.
@@ -126,24 +148,34 @@ def factorise(
     """
     report = part(progress, 0.0, 1.0)
     steps = 2 * num_steps + 3
+    wanted = int(panels[:, 0].count_nonzero())  # beyond them are zeros from the start
     for step in range(steps - 1):
         apply(transposed if step % 2 else product, panels)
         report((step + 1) / steps, "factorise")
         if step < steps - 2:
             orthogonalise(panels)
     # With Q orthogonal, X = M^T Q = W S V^T, and M (X V) S^(-3/2) = U S^(1/2).
-    values, vectors = mean_eigen(panels)
-    _rotate(panels, vectors * _power(values, -0.75) * panels.size(1) ** -0.5)
+    values, vectors, precision = _mean_eigen(panels)
+    found = int(values.count_nonzero())
+    if found < wanted and panels.dtype != torch.float32:
+        warnings.warn(
+            f"{wanted - found} of {wanted} directions are left out: they are below "
+            f"1/1000 of the largest, which {panels.dtype} cannot hold, or beyond the "
+            "rank of the graph; give more memory for float32, or a smaller dim",
+            stacklevel=2,
+        )
+    scale = _power(values, -0.75) * panels.size(1) ** -0.5
+    _rotate(panels, vectors * scale, precision)
     apply(product, panels)
     report(1.0, "factorise")
 
 
-def _rotate(panels: Tensor, matrix: Tensor) -> None:
+def _rotate(panels: Tensor, matrix: Tensor, precision: torch.dtype) -> None:
+    matrix = matrix.to(precision)
     for rows, block in row_blocks(panels):
-        write_rows(panels, rows, block @ matrix.float())
+        write_rows(panels, rows, (block.to(precision) @ matrix).float())
 
 
 def _power(values: Tensor, exponent: float) -> Tensor:
-    """Powers of eigenvalues, zero for those that rounding has lost."""
-    kept = values > values[0].clamp_min(1e-300) * _LOST
-    return torch.where(kept, values.clamp_min(1e-300) ** exponent, 0.0)
+    """Powers of eigenvalues, zero for those that are zero."""
+    return torch.where(values > 0, values.clamp_min(1e-300) ** exponent, 0.0)

@@ -119,6 +119,36 @@ def test_factors_of_a_matrix_of_low_rank() -> None:
     assert int((found.norm(dim=0) > 1e-2).sum()) == 7
 
 
+@pytest.mark.parametrize("smallest", [3e-3, 1e-4, 3e-6])
+def test_small_directions_are_kept(smallest: float) -> None:
+    """A spectrum of 12 values, and nothing beyond it but rounding."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((300, 12)))[0] for _ in range(2))
+    spectrum = np.geomspace(1.0, smallest, 12)
+    matrix = torch.from_numpy(left * spectrum @ right.T).float()
+    panels = random_panels(300, 40)
+    factorise(matrix.matmul, matrix.t().matmul, panels)
+    found = panels.transpose(0, 1).flatten(1).double().numpy()
+    lengths = np.sort((found**2).sum(0))[::-1]
+    assert np.allclose(lengths[:12], spectrum, rtol=1e-3)
+    assert not lengths[12:40].any()
+    cosine = np.abs(left.T @ found / np.sqrt(spectrum)[:, None]).max(1)
+    assert cosine.min() > 0.999
+
+
+def test_half_precision_says_what_it_leaves_out() -> None:
+    rng = np.random.default_rng(0)
+    base = np.linalg.qr(rng.standard_normal((300, 12)))[0]
+    matrix = torch.from_numpy(base * np.geomspace(1.0, 1e-6, 12) @ base.T).float()
+    panels = random_panels(300, 40, dtype=torch.bfloat16)
+
+    def times(x: torch.Tensor) -> torch.Tensor:
+        return (matrix @ x.float()).bfloat16()
+
+    with pytest.warns(UserWarning, match="of 40 directions are left out"):
+        factorise(times, times, panels)
+
+
 def test_products_are_computed_in_blocks(monkeypatch) -> None:
     adj, x = graph(), torch.randn(120, 5)
     row, col = np.random.default_rng(0).random((2, 120), dtype=np.float32)

@@ -25,7 +25,7 @@ _MARK = b"\xef\xbb\xbf"  # what some programs put before text in UTF-8
 _EDGE = re.compile(rb"\s*([+-]?\d{1,18})(?:\s*[,;]\s*|\s+)([+-]?\d{1,18})\s*")
 _HEADER = re.compile(rb"\s*[^\d\s,;-][^,;\t]*[,;\t ][^\d,;-][^,;]*")
 _FIELDS = re.compile(rb"[,;\t]+")
-_NUMBER = re.compile(rb"[\s\"']*[+-]?\.?\d|[\s\"']*[+-]?(nan|inf)[\s\"']*$", re.IGNORECASE)
+_NUMBER = re.compile(rb"[\s\"']*[+-]?(\.?\d|(nan|inf)[\s\"']*$)", re.IGNORECASE)
 
 
 def text_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
