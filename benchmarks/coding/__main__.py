@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.coding.code import code
 from benchmarks.coding.generate import generate
+from kdgraph.atomic import replacing
 from kdgraph.training.provenance import git_commit, versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -66,9 +67,8 @@ def _write(path: Path, options: dict[str, Any], found: dict[str, Any]) -> None:
         "result": found,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(json.dumps(record, indent=1).encode() + b"\n")
 
 
 def _step(command: str, folder: Path, arguments: list[str]) -> None:

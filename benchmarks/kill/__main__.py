@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.kill.process import Command
 from benchmarks.kill.setting import Setting
 from benchmarks.kill.trials import Trial, Trials
+from kdgraph.atomic import replacing
 from kdgraph.training.provenance import git_commit, versions
 
 CONFIG = Path(__file__).parent / "config.json"
@@ -67,9 +68,8 @@ def _line(number: int, trial: Trial) -> str:
 
 def _write(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.replace(path)
+    with replacing(path) as file:
+        file.write(json.dumps(record, indent=1).encode() + b"\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,8 +34,8 @@ class Phase:
         job: Name of the job.
         begin: The file whose appearance begins it. (default: it begins with the job)
         end: The file whose appearance ends it. (default: it ends with the job)
-        writing: The file that is being written when the job is killed. (default: it is
-            killed at any moment)
+        writing: A pattern of the file that is being written when the job is killed.
+            (default: it is killed at any moment)
     """
 
     name: str

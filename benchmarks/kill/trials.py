@@ -83,7 +83,7 @@ class Trials:
             moment = share * self.lengths[phase.name] / 2**attempt
             seconds = self._strike(self._run(job, here), here, phase, moment)
             left = [name for name in sorted(entries(here)) if is_partial(name)]
-            if seconds is not None and (not phase.writing or phase.writing in left):
+            if seconds is not None and _is_writing(here, phase):
                 break
         else:
             raise RuntimeError(f"phase {phase.name} was always over too soon")
@@ -128,9 +128,8 @@ class Trials:
         while not (here / phase.begin).exists() and running.poll() is None:
             time.sleep(_STEP)
         begun = time.monotonic()
-        # Without a file to wait for, the folder itself is there.
         while running.poll() is None and (
-            time.monotonic() - begun < moment or not (here / phase.writing).exists()
+            time.monotonic() - begun < moment or not _is_writing(here, phase)
         ):
             # It is written within a few milliseconds.
             time.sleep(_STEP / 5)
@@ -140,6 +139,11 @@ class Trials:
         killed = running.wait() < 0
         over = bool(phase.end) and (here / phase.end).exists()
         return lasted if killed and not over else None
+
+
+def _is_writing(here: Path, phase: Phase) -> bool:
+    """Whether the file of a phase is there, or it has none."""
+    return not phase.writing or any(here.glob(phase.writing))
 
 
 def _write_graph(path: Path, options: dict[str, Any]) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+from kdgraph.atomic import temporary_folder
 
 
 def default_root(root: str | os.PathLike[str] | None) -> Path:
@@ -54,10 +55,10 @@ def fetch(name: str, target: Path, root: Path, get: Callable[[Path], Path]) -> N
     try:
         root.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix=".download-", dir=root) as folder,
+            temporary_folder(root, ".download-") as folder,
             contextlib.redirect_stdout(sys.stderr),  # progress is not a result
         ):
-            found = get(Path(folder))
+            found = get(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             found.replace(target)
     except Exception as error:

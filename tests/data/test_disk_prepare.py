@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from kdgraph.data import load_graph, open_csr, prepare_graph, verify_graph
-from kdgraph.data.disk import buckets, build, writer
-from kdgraph.data.disk.staging import staging_path
+from kdgraph.data.disk import buckets, build, layout, writer
+from kdgraph.data.disk.staging import Staging, staging_path
 from tests.data.disk_graphs import TINY, check, hub, save
 
 
@@ -185,6 +185,28 @@ def test_two_at_once(tmp_path: Path) -> None:
             prepare_graph(path, out)
 
     prepare_graph(path, out, progress=again)
+    verify_graph(out)
+
+
+def test_nobody_comes_between_while_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until a graph is in its place its folder is locked, and then it is there."""
+    path, out, write = save(tmp_path, hub(500)), tmp_path / "g", layout.Meta.write
+
+    def again(meta: layout.Meta, folder: Path) -> None:
+        with pytest.raises(ValueError, match="another process prepares it"):
+            Staging(out, {})
+        write(meta, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(layout.Meta, "write", again)
+        prepare_graph(path, out)
+    # A process that has waited since before that finds it, and leaves it alone.
+    with pytest.raises(ValueError, match="is there already"):
+        Staging(out, {})
+    assert sorted(os.listdir(tmp_path)) == ["edges.npz", "g"]
+    assert ".lock" not in os.listdir(out)
     verify_graph(out)
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from kdgraph.atomic import remove_leftovers, replacing
 from kdgraph.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
@@ -61,29 +58,6 @@ def test_what_is_no_file_is_a_sentence(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "list.pt")
 
 
-def test_failure_leaves_the_older_file_and_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-    with pytest.raises(KeyboardInterrupt):
-        _write_half(path, KeyboardInterrupt())
-    assert path.read_text() == "old"
-    assert [item.name for item in tmp_path.iterdir()] == ["file"]
-
-
-def _write_half(path: Path, error: BaseException) -> None:
-    with replacing(path) as file:
-        file.write(b"half")
-        raise error
-
-
-def test_full_disk_names_the_file(tmp_path: Path) -> None:
-    full = OSError(28, "No space left on device")
-    with pytest.raises(OSError, match="No space left") as caught:
-        _write_half(tmp_path / "file", full)
-    assert caught.value.filename == str(tmp_path / "file")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left")])
 def test_what_stops_a_checkpoint_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
@@ -97,35 +71,6 @@ def test_what_stops_a_checkpoint_is_told(
     with pytest.raises(type(error)):
         save_checkpoint(tmp_path / "state.pt", STATE)
     assert not list(tmp_path.iterdir())
-
-
-def test_what_a_killed_process_left_is_overwritten_or_removed(tmp_path: Path) -> None:
-    (tmp_path / ".file.tmp").write_text("left")
-    with replacing(tmp_path / "file") as file:
-        file.write(b"new")
-    assert [item.name for item in tmp_path.iterdir()] == ["file"]
-    (tmp_path / ".file.tmp").write_text("left")
-    (tmp_path / ".kdgraph-12.tmp").write_text("left")
-    remove_leftovers(tmp_path)
-    assert [item.name for item in tmp_path.iterdir()] == ["file"]
-
-
-def test_link_planted_beside_is_not_followed(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (tmp_path / ".file.tmp").symlink_to(victim)
-    with replacing(tmp_path / "file") as file:
-        file.write(b"new")
-    assert victim.read_text() == "precious"
-
-
-def test_permissions_are_the_usual_ones(tmp_path: Path) -> None:
-    usual = os.umask(0o022)
-    try:
-        write_json(tmp_path / "out.json", {})
-    finally:
-        os.umask(usual)
-    assert stat.S_IMODE((tmp_path / "out.json").stat().st_mode) == 0o644
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -76,9 +76,8 @@ def prepare_graph(
     edges = open_source(Path(source).expanduser(), num_nodes)
     files = describe_files(edges.files)
     one_way = directed and not edges.both_ways
-    staging = Staging(
-        place, {"files": files, "directed": one_way, "num_nodes": num_nodes}
-    )
+    identity = {"files": files, "directed": one_way, "num_nodes": num_nodes}
+    staging = Staging(place, identity, force=force)
     try:
         build = Build(
             staging, edges, directed=one_way, memory=memory, progress=progress

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from kdgraph.atomic import replacing, sync_folder
 from kdgraph.data.disk.layout import Meta, is_graph
-from kdgraph.lock import acquire
+from kdgraph.lock import MOVES_WHILE_OPEN, acquire
 
 _STATE = "state.json"
 _LOCK = ".lock"
@@ -52,23 +52,25 @@ class Staging:
     Args:
         output: Where the graph goes in the end.
         identity: What is built of what; the state of another build is not used.
+        force: Replace a graph on disk that is there. (default: ``False``)
 
     Raises:
-        ValueError: Another process builds the same.
+        ValueError: Another process builds the same, or has just built it.
         OSError: The folder cannot be written.
     """
 
-    def __init__(self, output: Path, identity: dict[str, Any]) -> None:
+    def __init__(
+        self, output: Path, identity: dict[str, Any], *, force: bool = False
+    ) -> None:
         self.output = output.expanduser().resolve()
         self.path = staging_path(output)
         self._identity = json.loads(json.dumps(identity))
-        self.path.mkdir(exist_ok=True)
+        self._lock = self._acquire(output)
         try:
-            self._lock = acquire(self.path / _LOCK)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{output}: another process prepares it; wait for that one."
-            ) from error
+            check_output(output, force=force)
+        except ValueError:
+            self.discard()
+            raise
         self.state = self._read_state()
 
     def save(self, state: dict[str, Any]) -> None:
@@ -79,11 +81,12 @@ class Staging:
 
     def publish(self, meta: Meta) -> None:
         """Write ``meta.json`` and give the folder its name."""
-        self._lock.close()
         for item in self.path.iterdir():
-            if item.name.removesuffix(".npy") not in meta.parts:
+            if item.name.removesuffix(".npy") not in meta.parts and item.name != _LOCK:
                 shutil.rmtree(item) if item.is_dir() else item.unlink()
         meta.write(self.path)
+        if not MOVES_WHILE_OPEN:
+            self._lock.close()
         # A folder cannot be renamed over one that is not empty.
         old = self.path.with_name(f".{self.output.name}.old")
         if self.output.exists():
@@ -95,6 +98,9 @@ class Staging:
             if old.exists():
                 old.rename(self.output)
             raise
+        # Locked until here: who waits for the lock finds the graph in its place.
+        (self.output / _LOCK).unlink(missing_ok=True)
+        self._lock.close()
         sync_folder(self.output.parent)
         shutil.rmtree(old, ignore_errors=True)
 
@@ -104,8 +110,22 @@ class Staging:
 
     def discard(self) -> None:
         """Leave nothing."""
-        self._lock.close()
+        if not MOVES_WHILE_OPEN:
+            self._lock.close()
         shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
+
+    def _acquire(self, output: Path) -> IO[Any]:
+        while True:
+            self.path.mkdir(exist_ok=True)
+            try:
+                return acquire(self.path / _LOCK)
+            except FileNotFoundError:
+                continue  # it was just given its name
+            except BlockingIOError as error:
+                raise ValueError(
+                    f"{output}: another process prepares it; wait for that one."
+                ) from error
 
     def _read_state(self) -> dict[str, Any]:
         try:
