@@ -3,6 +3,7 @@
 import warnings
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes import CodeTable, Prefix
 from kdgraph.codes.prefix import without_prefix
 from kdgraph.composers import Composer, LinearComposer
-from kdgraph.encoder import Encoder
+from kdgraph.encoder import Encoder, Output
 from kdgraph.ops import pack, position_offsets, row_bytes
 
 _CHUNK_ELEMENTS = 1 << 26
@@ -85,8 +86,8 @@ class CodedEncoder(Encoder):
 
         ``conv(encoder.coded(n_id), edge_index)`` is ``conv(encoder(n_id), edge_index)``
         within rounding, gradients included, and where the composition is linear the
-        vectors are never formed. Made anew for every step; where a coder has terms of
-        the loss, they are its ``penalty``.
+        vectors are never formed. Made anew for every step, by a forward pass as any
+        other, so that hooks see it.
 
         Args:
             n_id: Integer ids ``[B]``, or ``None`` for all nodes.
@@ -106,6 +107,13 @@ class CodedEncoder(Encoder):
             >>> bool((y - conv(encoder(), edge_index)).abs().max() < 1e-6)
             True
         """
+        features: CodedFeatures = self(n_id, output="coded")
+        return features
+
+    @override
+    def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
+        if output != "coded":
+            return super().forward(n_id, output=output)
         if n_id is None:
             return self._coded(None)
         self._check_ids(n_id)

@@ -14,11 +14,14 @@ from kdgraph.ops import (
     Echo,
     PackedCodes,
     Selection,
+    carry,
     coded_gather,
     coded_linear,
     coded_spmm,
+    loss_carrier,
     mapped_sums,
 )
+from kdgraph.ops.transforms import transforming
 
 
 class CodedFeatures:
@@ -34,7 +37,9 @@ class CodedFeatures:
     Args:
         composer: What makes vectors of the codes.
         selection: The codes, and how gradients reach what chose them.
-        penalty: The coder's terms of the loss, a scalar.
+        penalty: The coder's terms of the loss, a scalar. The products carry it: their
+            backward pass adds its gradient, once and at weight 1. What is kept as
+            :attr:`penalty` is its value, without one.
         codebooks: The composer's codewords. (default: ``composer.codebooks``)
         x: The vectors, where they had to be formed. (default: ``None``)
 
@@ -59,21 +64,27 @@ class CodedFeatures:
     ) -> None:
         self.composer = composer
         self.selection = selection
-        self.penalty = penalty
-        self._x = x
+        self.penalty = penalty.detach()
         self._learns = torch.is_grad_enabled()
+        self._carrier: Tensor | None = None
+        if self._learns and penalty.requires_grad:
+            self._carrier = loss_carrier(penalty)
+        self._x = None if x is None else self._carrying(x)
         self._form: LinearForm | None = None
         self._echo: Tensor | None = None
         self._whole: CodedFeatures | None = None
         if x is not None:
             return
         codebooks = composer.codebooks if codebooks is None else codebooks
-        readable = selection.readable(codebooks)
-        if readable is None:
-            return
-        self._codes, own = readable
-        self._form = composer.linear_form(own)
-        if self._form is not None and self._learns:
+        # The operations over codes know nothing of torch.func; vectors do.
+        readable = None if transforming() else selection.readable(codebooks)
+        if readable is not None:
+            self._codes, own = readable
+            self._form = composer.linear_form(own)
+        if self._form is None:
+            # Now, while the composer's parameters are those of this forward pass.
+            self._x = self._carrying(composer(selection))
+        elif self._learns:
             self._echo = selection.echo(codebooks, additive=composer.additive)
 
     @property
@@ -122,7 +133,7 @@ class CodedFeatures:
             self._x = self._whole.dense()[: self.num_nodes]
         if self._x is None:
             with torch.set_grad_enabled(self._learns):
-                self._x = self.composer(self.selection)
+                self._x = self._carrying(self.composer(self.selection))
         return self._x
 
     def first(self, count: int) -> "CodedFeatures":
@@ -217,6 +228,14 @@ class CodedFeatures:
             return x if csr is None else csr.sum(x)
         if weight is not None:
             form = form.mapped(weight)
+        return self._carrying(self._read_off(csr, form))
+
+    def _carrying(self, x: Tensor) -> Tensor:
+        """The same values, with the coder's terms of the loss."""
+        return x if self._carrier is None else carry(x, self._carrier)
+
+    def _read_off(self, csr: Csr | None, form: LinearForm) -> Tensor:
+        """A product that is read from the codes."""
         edges = self.num_nodes if csr is None else csr.num_edges
         targets = self.num_nodes if csr is None else csr.num_targets
         if fold_pays(form, edges, targets):

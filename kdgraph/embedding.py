@@ -137,7 +137,9 @@ class KDEmbedding(CodedEncoder):
         codebooks = self.composer.codebooks
         selection = self.coder.coded(n_id, codebooks)
         penalty = self.coder.penalty(selection, codebooks)
-        if self.training and self.code_dropout > 0:
+        if not self.training:
+            penalty = penalty.detach()
+        elif self.code_dropout > 0:
             selection = selection.drop(self.code_dropout, n_id)
         return CodedFeatures(self.composer, selection, penalty, codebooks=codebooks)
 

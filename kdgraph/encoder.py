@@ -4,13 +4,18 @@ import copy
 import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from kdgraph.ops import Selection
+from kdgraph.ops import Selection, carry, loss_carrier
+from kdgraph.ops.transforms import is_mapped
 from kdgraph.optimizer_state import training_bytes
+
+Output = Literal["vectors", "encoding", "coded"]
+"""What a forward pass gives: ``encoder(n_id)``, ``.encode(n_id)``, ``.coded(n_id)``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +24,8 @@ class Encoding:
 
     Args:
         x: Vectors ``[*n_id.shape, C]``.
-        penalty: Scalar to add to the loss: the coder's own terms, then guidance's.
+        penalty: Scalar to add to the loss: the coder's own terms, then guidance's. The
+            vectors do not carry it.
         selection: The codes behind ``x`` and their relaxation, for ids flattened;
             ``None`` for encoders without codes.
     """
@@ -106,7 +112,10 @@ class Encoder(nn.Module, ABC):
         return copy.deepcopy(self).requires_grad_(requires_grad=False).eval()
 
     def encode(self, n_id: Tensor | None = None) -> Encoding:
-        """Vectors with the terms a training step adds to its loss.
+        """Vectors with the terms a training step adds to its loss, apart from them.
+
+        For losses that weigh or guide these terms: add the ``penalty``. A forward pass
+        as any other, so that hooks see it.
 
         Args:
             n_id: Integer ids of any shape, or ``None`` for all nodes.
@@ -115,25 +124,44 @@ class Encoder(nn.Module, ABC):
             TypeError: Ids that are not integers.
             IndexError: Ids outside ``[0, N)``.
         """
+        encoding: Encoding = self(n_id, output="encoding")
+        return encoding
+
+    def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
+        """Vectors ``[*n_id.shape, C]`` of ids, or ``[N, C]`` of all nodes.
+
+        Where an encoder has terms of the loss of its own, the vectors carry them while
+        it trains: their gradient, at weight 1, is added by the backward pass of any
+        loss. A loss that is scaled, as for ``torch.amp.GradScaler``, should take them
+        from :meth:`encode` instead.
+
+        Args:
+            n_id: Integer ids of any shape, or ``None`` for all nodes.
+            output: ``"encoding"`` for what :meth:`encode` gives.
+                (default: ``"vectors"``)
+
+        Raises:
+            TypeError: Ids that are not integers.
+            IndexError: Ids outside ``[0, N)``. Checked on the CPU, but not where
+                ``torch.vmap`` maps over ids; on accelerators, where a check would wait
+                for the device, under ``KDGRAPH_DEBUG=1``.
+        """
+        encoding = self._encode_any(n_id)
+        if output == "encoding":
+            return encoding
+        x, penalty = encoding.x, encoding.penalty
+        if self.training and penalty.requires_grad:
+            x = carry(x, loss_carrier(penalty))
+        return x
+
+    def _encode_any(self, n_id: Tensor | None) -> Encoding:
+        """Encode ids of any shape, or all nodes."""
         if n_id is None:
             return self._encode(None)
         self._check_ids(n_id)
         encoding = self._encode(n_id.reshape(-1).long())
         x = encoding.x.reshape(*n_id.shape, self.embedding_dim)
         return Encoding(x, encoding.penalty, encoding.selection)
-
-    def forward(self, n_id: Tensor | None = None) -> Tensor:
-        """Vectors ``[*n_id.shape, C]`` of ids, or ``[N, C]`` of all nodes.
-
-        Args:
-            n_id: Integer ids of any shape, or ``None`` for all nodes.
-
-        Raises:
-            TypeError: Ids that are not integers.
-            IndexError: Ids outside ``[0, N)``. Checked on the CPU; on accelerators,
-                where a check would wait for the device, under ``KDGRAPH_DEBUG=1``.
-        """
-        return self.encode(n_id).x
 
     def _check_ids(self, n_id: Tensor) -> None:
         name = type(self).__name__
@@ -146,7 +174,7 @@ class Encoder(nn.Module, ABC):
                 f"{name} expects integer node ids, got {n_id.dtype}; "
                 "were features or a mask passed instead of batch.n_id?"
             )
-        if torch.compiler.is_compiling() or n_id.numel() == 0:
+        if torch.compiler.is_compiling() or n_id.numel() == 0 or is_mapped(n_id):
             return
         if n_id.device.type != "cpu" and not os.environ.get("KDGRAPH_DEBUG"):
             return

@@ -67,8 +67,8 @@ class LogitNorm(nn.Module):
 
     def _update(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            self.mean.lerp_(mean.to(self.mean.dtype), 0.1)
-            self.var.lerp_(var.to(self.var.dtype), 0.1)
+            self.mean.copy_(self.mean.lerp(mean.to(self.mean.dtype), 0.1))
+            self.var.copy_(self.var.lerp(var.to(self.var.dtype), 0.1))
         return self._gain_and_shift(mean, var)
 
     def _gain_and_shift(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,8 +35,9 @@ class VQCoder(Coder):
 
     squared over the query and averaged over the batch.
 
-    Codewords learn from that penalty alone: add ``encoder.encode(n_id).penalty`` to the
-    loss, and call ``after_epoch`` for the restarts.
+    The vectors carry that term, so that the backward pass of any loss moves the
+    codewords; ``encoder.encode(n_id)`` gives it apart, as its ``penalty``. Call
+    ``after_epoch`` for the restarts.
 
     Args:
         centroid_weight: :math:`\alpha`. (default: ``1.0``)

@@ -1,6 +1,7 @@
 """Pure functions over codes: packing, lookups, the straight-through estimator."""
 
 from kdgraph.ops.arguments import HasPackedCodes, PackedCodes
+from kdgraph.ops.aux_loss import carry, loss_carrier
 from kdgraph.ops.backend import backend
 from kdgraph.ops.codebooks import Codebooks
 from kdgraph.ops.coded import coded_gather, coded_linear, coded_spmm, mapped_sums
@@ -61,6 +62,7 @@ __all__ = [
     "as_stored",
     "at_least_float32",
     "backend",
+    "carry",
     "check_num_neighbors",
     "code_bits",
     "coded_gather",
@@ -70,6 +72,7 @@ __all__ = [
     "inverse_order",
     "lookup",
     "lookup_sum",
+    "loss_carrier",
     "mapped_sums",
     "nearest_query_codes",
     "neighbor_sum",

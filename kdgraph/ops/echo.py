@@ -16,20 +16,20 @@ class Echo(torch.autograd.Function):
     get :math:`A^\top G M`, which is the gradient by X.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         sums: Tensor,
         zeros: Tensor,  # noqa: ARG004
-        matrix: Tensor | None,
-        rowptr: Tensor | None,
-        col: Tensor | None,
-        weight: Tensor | None,
+        matrix: Tensor | None,  # noqa: ARG004
+        rowptr: Tensor | None,  # noqa: ARG004
+        col: Tensor | None,  # noqa: ARG004
+        weight: Tensor | None,  # noqa: ARG004
     ) -> Tensor:
         """Return ``sums``.
 
         Args:
-            ctx: Torch's.
             sums: ``[M, H]``.
             zeros: ``[N, W]``.
             matrix: ``[H, W]``, or ``None`` for the identity.
@@ -37,8 +37,12 @@ class Echo(torch.autograd.Function):
             col: Of A transposed, ``[E]``.
             weight: Of A transposed, ``[E]``, or ``None`` for ones.
         """
-        ctx.save_for_backward(matrix, rowptr, col, weight)
         return sums.view_as(sums)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        """Keep the map and the transposed graph."""
+        ctx.save_for_backward(*inputs[2:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -57,11 +61,17 @@ class Echo(torch.autograd.Function):
 class ScaledEcho(torch.autograd.Function):
     """Zeros ``[B, D, d]`` that scale the gradient on its way to others."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, zeros: Tensor, scale: Tensor) -> Tensor:
+    def forward(zeros: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG004
         """Return ``zeros``; ``scale`` is ``[B, D]``."""
-        ctx.save_for_backward(scale)
         return zeros.view_as(zeros)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        """Keep the scale."""
+        ctx.save_for_backward(inputs[1])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
@@ -73,20 +83,26 @@ class ScaledEcho(torch.autograd.Function):
 class QueryEcho(torch.autograd.Function):
     """Zeros whose gradient is copied to a query: vector quantisation."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, query: Tensor, zeros: Tensor, scale: Tensor | None) -> Tensor:
+    def forward(query: Tensor, zeros: Tensor, scale: Tensor | None) -> Tensor:  # noqa: ARG004
         """Return ``zeros``, ``[B, D, d]``, or ``[B, d]`` for a sum over positions.
 
         Args:
-            ctx: Torch's.
             query: ``[B, D, d]``, or ``[B, d]`` for the sum.
             zeros: What to return.
             scale: Weights ``[B, D]`` of the positions, or ``None``.
         """
+        return zeros.view_as(zeros)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        """Keep the scale, and what the query looks like."""
+        query, _, scale = inputs
         ctx.save_for_backward(scale)
         ctx.by_position = query.dim() == 3
         ctx.shape, ctx.dtype = query.shape, query.dtype
-        return zeros.view_as(zeros)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdgraph.ops.transforms import transforming
+
 
 def lookup(codes: Tensor, codebooks: Tensor, offsets: Tensor) -> Tensor:
     r"""Take one codeword per position: :math:`e_{v,j} = C_j[k_{v,j}]`.
@@ -40,6 +42,10 @@ def lookup_sum(
     Returns:
         ``[B, d]``.
     """
+    if transforming():
+        # Torch maps over an embedding bag one by one.
+        vectors = lookup(codes, codebooks, offsets)
+        return (vectors if scale is None else vectors * scale.unsqueeze(-1)).sum(dim=1)
     return functional.embedding_bag(
         codes + offsets, codebooks, mode="sum", per_sample_weights=scale
     )
@@ -52,11 +58,17 @@ class _Lookup(torch.autograd.Function):
     faster where a codebook has a few hundred rows.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, index: Tensor, weight: Tensor) -> Tensor:
+    def forward(index: Tensor, weight: Tensor) -> Tensor:
+        return functional.embedding(index, weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        index, weight = inputs
         ctx.save_for_backward(index)
         ctx.num_rows = weight.size(0)
-        return functional.embedding(index, weight)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:

@@ -102,9 +102,15 @@ def as_stored(weight: Tensor, storage: Storage, sizes: Sequence[int]) -> Tensor:
 class _StraightThrough(torch.autograd.Function):
     """``kept`` forward, the gradient to ``weight`` backward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, kept: Tensor) -> Tensor:  # noqa: ARG004
+    def forward(weight: Tensor, kept: Tensor) -> Tensor:  # noqa: ARG004
         return kept.view_as(kept)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        """Keep nothing."""
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004

@@ -87,18 +87,23 @@ def softmax_gradient(
 class LogitStraightThrough(torch.autograd.Function):
     """Identity on ``vectors`` that also sends their gradient to ``logits``."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         vectors: Tensor,
-        logits: Tensor,
-        temperature: Tensor,
-        codebooks: Tensor,
-        scale: Tensor | None,
+        logits: Tensor,  # noqa: ARG004
+        temperature: Tensor,  # noqa: ARG004
+        codebooks: Tensor,  # noqa: ARG004
+        scale: Tensor | None,  # noqa: ARG004
     ) -> Tensor:
         """Return ``vectors``; see :func:`softmax_gradient` for the shapes."""
-        ctx.save_for_backward(logits, temperature, codebooks, scale)
         return vectors.view_as(vectors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        """Keep what the logits were made of."""
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -116,26 +121,32 @@ class QueryStraightThrough(torch.autograd.Function):
     whole.
     """
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(
-        ctx: Any,
         vectors: Tensor,
-        query: Tensor,
-        keys: Tensor,
-        bias: Tensor,
-        temperature: Tensor,
-        codebooks: Tensor,
-        scale: Tensor | None,
+        query: Tensor,  # noqa: ARG004
+        keys: Tensor,  # noqa: ARG004
+        bias: Tensor,  # noqa: ARG004
+        temperature: Tensor,  # noqa: ARG004
+        codebooks: Tensor,  # noqa: ARG004
+        scale: Tensor | None,  # noqa: ARG004
     ) -> Tensor:
         """Return ``vectors``; see :func:`query_logits` for the shapes."""
-        ctx.save_for_backward(query, keys, bias, temperature, codebooks, scale)
         return vectors.view_as(vectors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        """Keep what the logits are recomputed from."""
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Pass the gradient on, and add the soft one, a chunk of rows at a time."""
         query, keys, bias, temperature, codebooks, scale = ctx.saved_tensors
         grad_query = []
+        # Not added in place: under vmap a sum may have an axis that keys have not.
         grad_keys = torch.zeros_like(keys)
         grad_bias = torch.zeros_like(bias)
         for part in row_chunks(query.size(0), bias.numel()):
@@ -147,8 +158,9 @@ class QueryStraightThrough(torch.autograd.Function):
                 None if scale is None else scale[part],
             ).to(keys.dtype)
             grad_query.append(torch.einsum("bdk,dkr->bdr", grad_logits, keys))
-            grad_keys += torch.einsum("bdk,bdr->dkr", grad_logits, query[part])
-            grad_bias += grad_logits.sum(dim=0)
+            by_keys = torch.einsum("bdk,bdr->dkr", grad_logits, query[part])
+            grad_keys = grad_keys + by_keys
+            grad_bias = grad_bias + grad_logits.sum(dim=0)
         return grads[0], torch.cat(grad_query), grad_keys, grad_bias, None, None, None
 
 

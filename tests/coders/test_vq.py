@@ -6,6 +6,7 @@ import torch
 from kdgraph import KDEmbedding
 from kdgraph.coders import VQCoder
 from kdgraph.composers import ConcatComposer, MLPComposer, SumComposer
+from kdgraph.ops import Csr, Pattern
 
 SIZES = (2, 6, 3, 5)
 
@@ -75,7 +76,7 @@ def test_gradient_is_copied_to_the_query(scramble):
     encoder = make(ConcatComposer())
     scramble(encoder)
     upstream = torch.randn(40, 8)
-    (encoder() * upstream).sum().backward()
+    (encoder.encode().x * upstream).sum().backward()
     torch.testing.assert_close(encoder.coder.query.grad, upstream)
     assert encoder.composer.weight.grad is None  # only the penalty moves codewords
 
@@ -84,8 +85,46 @@ def test_gradient_of_residuals_is_copied_to_the_query(scramble):
     encoder = make(SumComposer())
     scramble(encoder)
     upstream = torch.randn(40, 8)
-    (encoder() * upstream).sum().backward()
+    (encoder.encode().x * upstream).sum().backward()
     torch.testing.assert_close(encoder.coder.query.grad, upstream)
+
+
+@pytest.mark.parametrize(
+    "composer", [ConcatComposer, SumComposer, MLPComposer, lambda: SumComposer(3)]
+)
+def test_plain_training_has_the_gradients_of_the_penalty(composer, scramble):
+    encoder = make(composer())
+    scramble(encoder)
+    weight = torch.randn(40, 8)
+    graph = Csr(Pattern.of_edges(*torch.randint(40, (2, 90)), (40, 40)))
+    encoding = encoder.encode()
+    both = weight * encoding.x + graph.sum(encoding.x)
+    expected = gradients(encoder, 3 * both.sum() + encoding.penalty)
+    # Whatever the scale of the loss, and however often the vectors are used.
+    x = encoder()
+    found = gradients(encoder, 3 * (weight * x + graph.sum(x)).sum())
+    torch.testing.assert_close(found, expected)
+    features = encoder.coded()
+    both = weight * features.linear() + features.aggregate(graph)
+    torch.testing.assert_close(gradients(encoder, 3 * both.sum()), expected)
+    torch.testing.assert_close(features.penalty, encoding.penalty.detach())
+    features = encoder.coded()
+    both = weight * features.dense() + features.aggregate(graph)
+    # Its value is for the loss to show: added, it counts no second time.
+    found = gradients(encoder, 3 * both.sum() + features.penalty)
+    torch.testing.assert_close(found, expected)
+
+
+def gradients(encoder, loss):
+    return torch.autograd.grad(loss, list(encoder.parameters()))
+
+
+def test_evaluation_has_no_terms_of_the_loss(scramble):
+    encoder = make(ConcatComposer())
+    scramble(encoder)
+    encoder.eval()().sum().backward()
+    encoder.coded().linear().sum().backward()
+    assert encoder.composer.weight.grad is None
 
 
 @pytest.mark.parametrize("composer", [ConcatComposer, SumComposer])
