@@ -18,7 +18,6 @@ SOURCES = (
     "core.cpp",
     "plan.cpp",
     "sample.cpp",
-    "signals.cpp",
     "subgraph.cpp",
     "kernels_portable.cpp",
     "kernels_avx2.cpp",

@@ -5,16 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pymetis
 from numpy.typing import NDArray
 from scipy import sparse
 
-from kdgraph.codes._traps import blocked_signals, hand_on_sigterm, sigterm_kept
-
 if TYPE_CHECKING:
+    from kdgraph.codes.metis_process import MetisProcess, Weighted
     from kdgraph.codes.structure import Structure
-
-    Weighted = sparse.csr_array[np.integer[Any], tuple[int, int]]
 
 _MEAN_WEIGHT, _MAX_WEIGHT = 1_000, 1_000_000
 
@@ -33,40 +29,16 @@ def integer_weights(adj: Structure) -> Weighted:
     return sparse.csr_array((weights, adj.indices, adj.indptr), shape=adj.shape)
 
 
-def split(adj: Weighted, num_parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def split(
+    metis: MetisProcess, adj: Weighted, num_parts: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Part of each node, ``int64`` ``[n]``: none empty that could be filled."""
     num_nodes = adj.shape[0]
     # METIS takes 0 and 1 for one seed, so neither is drawn.
     seed = int(rng.integers(2, 1 << 31))
     if num_nodes <= num_parts:
         return np.arange(num_nodes)
-    return _fill(_parts(adj, num_parts, seed), num_parts)
-
-
-def _parts(adj: Weighted, num_parts: int, seed: int) -> NDArray[np.int64]:
-    # Recursive bisection is as fast as the direct k-way scheme, and far better balanced
-    # on clusters of few nodes and on disconnected ones.
-    while True:
-        blocked = blocked_signals()
-        try:
-            with sigterm_kept():
-                _, found = pymetis.part_graph(
-                    num_parts,
-                    pymetis.CSRAdjacency(adj.indptr, adj.indices),
-                    eweights=None if adj.dtype == np.int8 else adj.data,
-                    recursive=True,
-                    options=pymetis.Options(seed=seed),
-                )
-        except RuntimeError as error:
-            if hand_on_sigterm(blocked):
-                continue
-            # All that METIS says is that it failed.
-            raise RuntimeError(
-                f"METIS could not cut a cluster of {adj.shape[0]} nodes and "
-                f"{adj.nnz // 2} edges, for want of memory or because it was told to "
-                "stop; free memory and try again"
-            ) from error
-        return np.asarray(found, dtype=np.int64)
+    return _fill(metis.cut(adj, num_parts, seed), num_parts)
 
 
 def _fill(part: NDArray[np.int64], num_parts: int) -> NDArray[np.int64]:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from kdgraph.codes._metis import integer_weights, split
 from kdgraph.codes.hierarchy import Partition, check_levels
+from kdgraph.codes.metis_process import MetisProcess
 from kdgraph.codes.prefix import Kind
 from kdgraph.codes.structure import read_structure
 from kdgraph.codes.table import CodeTable
 from kdgraph.ops import MAX_CODEBOOK_SIZE
 
 if TYPE_CHECKING:
-    from kdgraph.codes._metis import Weighted
+    from kdgraph.codes.metis_process import Weighted
 
 Progress = Callable[[float, str], None]
 
@@ -87,8 +88,8 @@ def partition_graph(
 
     Time is about :math:`O(E \sum_l \log b_l)`: on one core 3 s for 170,000 nodes, 1.2 M
     edges and (16, 16, 16), 50 s for 1 M nodes and 5 M edges. Memory is about 140 bytes
-    per stored entry of the adjacency, which METIS takes for the first cut and gives
-    back.
+    per stored entry of the adjacency, most of it in the process that METIS runs in,
+    which ends with the call.
 
     Args:
         adj: Square sparse adjacency; direction is ignored, weights are respected.
@@ -100,7 +101,8 @@ def partition_graph(
         TypeError: An adjacency that is not sparse, or branching not of integers.
         ValueError: More clusters than nodes, or what
             :func:`read_structure <kdgraph.codes.structure.read_structure>` refuses.
-        RuntimeError: METIS ran out of memory, or was told to stop.
+        RuntimeError: METIS ran out of memory, or its process could not be started or
+            was killed.
 
     Example:
         >>> from kdgraph.data import sbm
@@ -118,7 +120,7 @@ def partition_graph(
     def descend(cluster: Weighted, nodes: NDArray[np.int64], level: int) -> None:
         nonlocal done
         size = sizes[level]
-        part = split(cluster, size, rng)
+        part = split(metis, cluster, size, rng)
         leaves[nodes] += part * math.prod(sizes[level + 1 :])
         done += nodes.size
         if progress is not None:
@@ -132,7 +134,8 @@ def partition_graph(
                 rows = order[start:stop]
                 descend(cluster[rows][:, rows], nodes[rows], level + 1)
 
-    descend(integer_weights(structure), np.arange(num_nodes), 0)
+    with MetisProcess() as metis:
+        descend(integer_weights(structure), np.arange(num_nodes), 0)
     counts = np.bincount(leaves, minlength=math.prod(sizes))
     return Partition(
         order=np.argsort(leaves, kind="stable"),

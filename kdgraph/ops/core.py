@@ -80,9 +80,6 @@ def load_core() -> ctypes.CDLL:
     core.kdgraph_subgraph_edges.argtypes = [pointer]
     core.kdgraph_subgraph_take.argtypes = [pointer] * 4
     core.kdgraph_subgraph_free.argtypes = [pointer]
-    core.kdgraph_keep_signal.restype = pointer
-    core.kdgraph_keep_signal.argtypes = [ctypes.c_int32]
-    core.kdgraph_release_signal.argtypes = [pointer]
     asked = os.environ.get(VARIABLE, "")
     if not core.kdgraph_choose(asked.encode()):
         raise ValueError(

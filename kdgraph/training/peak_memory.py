@@ -1,8 +1,10 @@
-"""Peak resident memory of this process."""
+"""Peak resident memory of this process, and of METIS beside it."""
 
 import gc
 import sys
 from pathlib import Path
+
+from kdgraph.codes.metis_process import MetisProcess
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -12,6 +14,7 @@ def reset_peak_rss() -> bool:
     """Start measuring anew, where the kernel can; tells whether it did."""
     # What an earlier run left in circles would count for the next.
     gc.collect()
+    MetisProcess.peak_bytes = 0
     try:
         _CLEAR.write_text("5")
     except OSError:
@@ -22,8 +25,13 @@ def reset_peak_rss() -> bool:
 def peak_rss_bytes() -> int:
     """The largest resident set since the process began, or since the last reset.
 
-    0 where the system does not tell.
+    While METIS runs, in a process of its own, both count. 0 where the system does not
+    tell.
     """
+    return max(_own_peak(), MetisProcess.peak_bytes)
+
+
+def _own_peak() -> int:
     try:
         for line in _STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):

@@ -2,21 +2,16 @@
 
 import itertools
 import math
-import os
-import signal
-import subprocess
-import threading
 
 import numpy as np
-import pymetis
 import pytest
 import torch
 from scipy import sparse
 
 from kdgraph.codes.hierarchy import Partition
+from kdgraph.codes.metis_process import MetisProcess
 from kdgraph.codes.partition import partition_codes, partition_graph
 from kdgraph.data import sbm
-from kdgraph.ops.core import load_core
 
 GRAPH = sbm(num_nodes=3000, mean_degree=8, seed=0).adj
 
@@ -146,95 +141,9 @@ def test_tiny_graphs_fill_every_child(num_nodes, shape):
 
 
 def test_empty_parts_are_filled(monkeypatch):
-    def lazy(num_parts, adjacency, **options):
-        return 0, [0] * (len(adjacency.adj_starts) - 1)
-
-    monkeypatch.setattr(pymetis, "part_graph", lazy)
+    monkeypatch.setattr(MetisProcess, "cut", lambda _, adj, *__: np.zeros(6, np.int64))
     found = partition_graph(edges([(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], 6), (4,))
     assert np.diff(found.boundaries).tolist() == [3, 1, 1, 1]
-
-
-def test_failure_of_metis_is_one_sentence(monkeypatch):
-    def fail(*arguments, **options):
-        raise RuntimeError("Caught an unknown exception!")
-
-    monkeypatch.setattr(pymetis, "part_graph", fail)
-    with pytest.raises(RuntimeError, match="could not cut a cluster of 3000 nodes"):
-        partition_graph(GRAPH, (4,))
-
-
-@pytest.fixture
-def told():
-    """How often SIGTERM reached this process."""
-    received = []
-    usual = signal.signal(signal.SIGTERM, lambda *_: received.append(True))
-    yield received
-    signal.signal(signal.SIGTERM, usual)
-
-
-def test_signal_that_metis_took_is_handed_on(monkeypatch, told):
-    expected, cut = partition_graph(GRAPH, (4, 4)), pymetis.part_graph
-    calls = []
-
-    def taken(*arguments, **options):
-        calls.append(arguments)
-        if len(calls) == 2:
-            # So METIS leaves it: failed, and the signal held back.
-            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-            raise RuntimeError("Caught an unknown exception!")
-        return cut(*arguments, **options)
-
-    monkeypatch.setattr(pymetis, "part_graph", taken)
-    found = partition_graph(GRAPH, (4, 4))
-    assert told == [True]
-    assert len(calls) == 6
-    assert np.array_equal(found.order, expected.order)
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
-def test_want_of_memory_is_no_signal(monkeypatch, told):
-    def fail(*arguments, **options):
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGABRT])
-        raise RuntimeError("Caught an unknown exception!")
-
-    monkeypatch.setattr(pymetis, "part_graph", fail)
-    with pytest.raises(RuntimeError, match="for want of memory"):
-        partition_graph(GRAPH, (4,))
-    assert not told
-    assert not signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
-@pytest.fixture(scope="module")
-def long_cut():
-    """A graph that METIS is busy with for a while, and how it is cut."""
-    graph = sbm(num_nodes=40_000, mean_degree=8, seed=0).adj
-    return graph, partition_graph(graph, (64,)).order
-
-
-@pytest.mark.parametrize("inside", ["main thread", "child thread", "deaf"])
-def test_signals_while_metis_runs_do_not_break_it(told, long_cut, inside):
-    try:
-        load_core()
-    except ImportError:
-        pytest.skip("only the compiled core keeps METIS from setting traps")
-    if inside == "deaf":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    graph, expected = long_cut
-    found = []
-
-    def work():
-        found.append(partition_graph(graph, (64,)).order)
-
-    command = f"for i in 1 2 3; do sleep 0.2; kill -TERM {os.getpid()}; done"
-    with subprocess.Popen(["sh", "-c", command]):
-        thread = threading.Thread(target=work)
-        if inside == "child thread":
-            thread.start()
-            thread.join()
-        else:
-            work()
-    assert bool(told) == (inside != "deaf")
-    assert np.array_equal(found[0], expected)
 
 
 def test_direction_loops_and_duplicates_do_not_matter():
