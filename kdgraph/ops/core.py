@@ -18,7 +18,7 @@ from kdgraph.ops.edges import Edges
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
-ABI = 1
+ABI = 2
 """What the core must be called with, a number that ``csrc/core.cpp`` has too: one more
 whenever a function that it exports, or a struct that these take, changes."""
 
