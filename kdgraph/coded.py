@@ -42,7 +42,7 @@ class CodedEncoder(Encoder):
     @property
     @abstractmethod
     def prefix(self) -> Prefix | None:
-        """What tells the first positions without stored codes, if anything does."""
+        """What implies the first positions without stored codes, if anything does."""
 
     @property
     def packed_sizes(self) -> tuple[int, ...]:
@@ -137,10 +137,12 @@ class CodedEncoder(Encoder):
 
     @override
     def stored_tensors(self) -> dict[str, Tensor]:
-        """Packed codes, the boundaries of a prefix, and what the composer stores."""
+        """Packed codes, boundaries and map of a prefix, and those of the composer."""
         stored = {"codes": self.code_table().packed, **self.composer.stored_tensors()}
         if self.prefix is not None:
             stored["boundaries"] = self.prefix.boundaries
+            if self.prefix.places is not None:
+                stored["places"] = self.prefix.places.packed
         return stored
 
     @override
@@ -148,12 +150,13 @@ class CodedEncoder(Encoder):
         r"""Exact bytes as stored: packed codes, codebooks and composer.
 
         :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` for the codes, plus
-        the tensors of the composer. Of positions that a prefix tells, only its
-        boundaries are stored.
+        the tensors of the composer. Of positions that an order implies, only the
+        boundaries of its clusters are stored, and the map from ids to places, unless
+        ids are places.
         """
         codes = self.num_nodes * row_bytes(self.packed_sizes)
-        boundaries = 0 if self.prefix is None else self.prefix.nbytes
-        return codes + boundaries + self.composer.stored_bytes()
+        implied = 0 if self.prefix is None else self.prefix.nbytes
+        return codes + implied + self.composer.stored_bytes()
 
     @torch.no_grad()
     def factors(self) -> tuple[Tensor, Tensor]:
@@ -202,9 +205,10 @@ class CodedEncoder(Encoder):
         sizes: int | list[int] = list(self.codebook_sizes)
         if len(set(self.codebook_sizes)) == 1:
             sizes = self.codebook_sizes[0]
+        prefix = "" if self.prefix is None else f", prefix={self.prefix!r}"
         return (
             f"{super().extra_repr()}, num_codebooks={self.num_codebooks}, "
-            f"codebook_size={sizes}, composer={self.composer!r}"
+            f"codebook_size={sizes}, composer={self.composer!r}{prefix}"
         )
 
     @torch.no_grad()

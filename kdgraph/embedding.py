@@ -99,19 +99,23 @@ class KDEmbedding(CodedEncoder):
         self.coder.after_epoch(epoch, self.composer)
 
     def export(self, order: Tensor | np.ndarray | None = None) -> PackedEmbedding:
-        """Freeze to packed codes and a copy of the composer: the same vectors.
+        r"""Freeze to packed codes and a copy of the composer: the same vectors.
 
         Args:
             order: For an encoder of nodes that were put in another order, such as a
                 partition's, the original id of each, ``[N]``. What is exported then
-                takes original ids, for 4 bytes a node. (default: ``None``)
+                takes original ids, at no bytes but for codes that the order implies:
+                those then come with a map of :math:`\lceil \log_2 N \rceil` bits a
+                node. (default: ``None``)
 
         Raises:
             TypeError: An order that is not of integers.
             ValueError: Not an order of the nodes.
         """
-        rows = None if order is None else inverse_order(torch.as_tensor(order))
-        return PackedEmbedding(self.code_table(), self.composer, rows)
+        table = self.code_table()
+        if order is not None:
+            table = table.reordered(inverse_order(torch.as_tensor(order)))
+        return PackedEmbedding(table, self.composer)
 
     def _encode(self, n_id: Tensor | None) -> Encoding:
         codebooks = self.composer.codebooks

@@ -7,41 +7,37 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from typing_extensions import override
 
 from kdgraph.artifact import check_code_range, may_exceed, read_artifact, write_artifact
 from kdgraph.coded import CodedEncoder
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes import CodeTable, Prefix
-from kdgraph.codes.explicit import explicit_rows
+from kdgraph.codes.explicit import ExplicitCodes
 from kdgraph.codes.table import CHUNK_ROWS, read_codes
 from kdgraph.composers import Composer
 from kdgraph.encoder import Encoding
-from kdgraph.ops import PackedSelection, Selection, inverse_order, unpack
+from kdgraph.ops import PackedSelection, Selection, unpack
 
 
 class PackedEmbedding(CodedEncoder):
     r"""Frozen codes and a frozen composer: what is left of an encoder after training.
 
     It takes :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil` bytes for the
-    codes, in memory as in a file, and the tensors of the composer. Positions that the
-    table's prefix tells take none.
+    codes, in memory as in a file, and the tensors of the composer. Of positions that an
+    order of the nodes implies, only boundaries are stored, and the map from ids to
+    places, :math:`\lceil \log_2 N \rceil` bits a node, where ids are not places.
 
     Args:
         table: The packed codes.
         composer: A bound composer; it is copied.
-        rows: Which row of the table is whose, ``[N]``, where nodes were put in another
-            order and are asked for by their original ids: 4 bytes a node. Without it
-            row v is node v. (default: ``None``)
 
     Shapes:
         - **input:** ids of any shape, or ``None`` for all nodes
         - **output:** vectors ``[*n_id.shape, C]``, or ``[N, C]``
 
     Raises:
-        TypeError: Rows that are not integers.
-        ValueError: Codes and composer that do not fit, or rows that are no order of N.
+        ValueError: Codes and composer that do not fit.
 
     Example:
         >>> from kdgraph import KDEmbedding
@@ -55,29 +51,18 @@ class PackedEmbedding(CodedEncoder):
 
     packed: Tensor
     implicit: Prefix | None
-    rows: Tensor | None
     _unverified: bool = False
 
-    def __init__(
-        self, table: CodeTable, composer: Composer, rows: Tensor | None = None
-    ) -> None:
+    def __init__(self, table: CodeTable, composer: Composer) -> None:
         super().__init__(table.num_nodes, composer.embedding_dim)
         if table.codebook_sizes != composer.codebook_sizes:
             raise ValueError(
                 f"PackedEmbedding got codes with K = {table.codebook_sizes} and a "
                 f"composer for K = {composer.codebook_sizes}"
             )
-        if rows is not None:
-            if inverse_order(rows).numel() != table.num_nodes:
-                raise ValueError(
-                    f"PackedEmbedding got {table.num_nodes} nodes and rows of "
-                    f"{rows.numel()}"
-                )
-            narrow = table.num_nodes <= torch.iinfo(torch.int32).max
-            rows = rows.to(torch.int32 if narrow else torch.int64)
         self.register_buffer("packed", table.packed)
-        self.register_buffer("rows", rows)
         self.implicit = copy.deepcopy(table.prefix)
+        self.explicit = ExplicitCodes()
         self.composer = copy.deepcopy(composer).freeze()
         self.eval()
 
@@ -133,14 +118,8 @@ class PackedEmbedding(CodedEncoder):
             >>> header < 4096, torch.equal(loaded(), encoder())
             (True, True)
         """
-        write_artifact(
-            path,
-            self.code_table(),
-            self.composer,
-            rows=self.rows,
-            gnn=gnn,
-            metadata=metadata,
-        )
+        table = self.code_table()
+        write_artifact(path, table, self.composer, gnn=gnn, metadata=metadata)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
@@ -160,9 +139,14 @@ class PackedEmbedding(CodedEncoder):
         Raises:
             ValueError: Not a file, not readable, or not a sound artifact; one sentence
                 names the file and what is wrong.
+
+        Warns:
+            UserWarning: A file of an older version whose codes are implied by an order
+                of the nodes that it does not hold.
         """
         artifact = read_artifact(path, verify=verify)
-        encoder = cls(artifact.table, artifact.composer, artifact.rows)
+        artifact.warn_if_it_lacks_a_map()
+        encoder = cls(artifact.table, artifact.composer)
         encoder._unverified = not verify and may_exceed(artifact.table.packed_sizes)
         return encoder
 
@@ -171,35 +155,8 @@ class PackedEmbedding(CodedEncoder):
         """The codes as they are stored, row by row: no copy."""
         return CodeTable(self.packed, self.codebook_sizes, self.prefix)
 
-    @override
-    def stored_tensors(self) -> dict[str, Tensor]:
-        """Those of codes and composer, and rows if there are any."""
-        rows = {} if self.rows is None else {"rows": self.rows}
-        return super().stored_tensors() | rows
-
-    @override
-    def inference_bytes(self) -> int:
-        """Exact bytes as stored: packed codes, composer, and rows if there are any."""
-        rows = 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
-        return super().inference_bytes() + rows
-
-    def row_ids(self, n_id: Tensor | None) -> Tensor | None:
-        """The rows of nodes in the table; ``None`` for all as they come.
-
-        Args:
-            n_id: Flat ids in range, or ``None`` for all nodes.
-        """
-        if self.rows is None:
-            return n_id
-        if n_id is None:
-            return self.rows.long()
-        # Not an index_select: compiled, that takes negative ids.
-        rows = functional.embedding(n_id, self.rows.unsqueeze(1)).squeeze(1)
-        return rows.long()
-
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
-        rows = self.row_ids(n_id)
-        codes = read_codes(self.packed, rows, self.packed_sizes, self.prefix)
+        codes = read_codes(self.packed, n_id, self.packed_sizes, self.prefix)
         on_cpu = codes.device.type == "cpu"
         if self._unverified and on_cpu and not torch.compiler.is_compiling():
             # A code above its alphabet would read the codeword of another position.
@@ -208,8 +165,7 @@ class PackedEmbedding(CodedEncoder):
 
     @override
     def _coded(self, n_id: Tensor | None) -> CodedFeatures:
-        rows = self.row_ids(n_id)
-        table = explicit_rows(self.packed, rows, self.packed_sizes, self.prefix)
+        table = self.explicit(self.packed, n_id, self.packed_sizes, self.prefix)
         if self._unverified and table.packed.device.type == "cpu":
             for part in torch.split(table.packed, CHUNK_ROWS):
                 check_code_range(unpack(part, self.codebook_sizes), self.codebook_sizes)

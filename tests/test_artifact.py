@@ -392,8 +392,8 @@ HOSTILE: dict[str, tuple[Callable[[Header], object], str]] = {
     "format": (set_metadata(format="pt"), "its format is 'pt', expected 'kdgraph.p"),
     "no format": (set_metadata(format=None), "its format is None, expected"),
     "newer": (
-        set_metadata(format_version="2"),
-        "format version 2, .* reads version 1; upgrade kdgraph",
+        set_metadata(format_version="3"),
+        "format version 3, .* reads versions 1 to 2; upgrade kdgraph",
     ),
     "older": (set_metadata(format_version="0"), "version 0, .* export it again"),
     "no version": (set_metadata(format_version=None), "lacks 'format_version'"),
@@ -535,7 +535,7 @@ def test_wrong_content(tmp_path: Path, sound: bytes) -> None:
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """A file with int8 codebooks, codes told by a prefix, and original ids."""
+    """A file with int8 codebooks, codes implied by an order, and the map of ids."""
     path = tmp_path_factory.mktemp("narrow") / "a"
     prefix = Prefix(torch.tensor([0, 4, 4, 11, 20]), (2, 2))
     table = random_codes(20, 1, 5).prefixed(prefix)
@@ -563,7 +563,7 @@ NARROW: dict[str, tuple[Callable[[Header], object], str]] = {
     "storage": (set_composer("SumComposer", storage="int4"), "not Optional.Literal"),
     "no dtype": (set_metadata(dtype=None), "storage='int8', and .* lacks 'dtype'"),
     "odd dtype": (set_metadata(dtype="int8"), "its dtype is 'int8', expected one of"),
-    "no prefix": (set_metadata(prefix=None), "unknown tensor 'boundaries'"),
+    "no prefix": (set_metadata(prefix=None), "unknown tensor '(boundaries|places)'"),
     "prefix text": (set_metadata(prefix="levels"), "its prefix is not valid JSON"),
     "prefix kind": (
         set_metadata(prefix='{"kind":"path","branching":[2,2]}'),
@@ -592,8 +592,10 @@ NARROW: dict[str, tuple[Callable[[Header], object], str]] = {
     "no boundaries": (rename("boundaries", "gnn.b"), "lacks the tensor 'boundaries'"),
     "float boundaries": (set_tensor("boundaries", dtype="F32"), "expected torch.int32"),
     "flat boundaries": (set_tensor("boundaries", shape=[1, 5]), r"need \[5\]"),
-    "float rows": (set_tensor("rows", dtype="F32"), "expected torch.int32"),
-    "rows of others": (set_tensor("rows", shape=[10, 2]), r"need \[20\]"),
+    "signed places": (set_tensor("places", dtype="I8"), "expected torch.uint8"),
+    "flat places": (set_tensor("places", shape=[1, 13]), r"need \[13\]"),
+    "places of old": (set_metadata(format_version="1"), "unknown tensor 'places'"),
+    "rows of new": (rename("places", "rows"), "unknown tensor 'rows'"),
 }
 
 
@@ -601,7 +603,7 @@ NARROW: dict[str, tuple[Callable[[Header], object], str]] = {
 def test_hostile_headers_of_narrow_files(
     tmp_path: Path, narrow: bytes, case: str
 ) -> None:
-    """Headers that lie about roundings, prefixes and rows."""
+    """Headers that lie about roundings, prefixes and maps."""
     change, fault = NARROW[case]
     header, data = split(narrow)
     change(header)
@@ -635,6 +637,39 @@ def test_places_are_kept_and_checked(tmp_path: Path) -> None:
     refuse(path, sign(header, more), "at most 24 places, got 25 nodes")
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_files_of_version_1(tmp_path: Path, ordered: bool) -> None:
+    """With the row of each node in four bytes, and with the order left out."""
+    prefix = Prefix(torch.tensor([0, 4, 4, 11, 20]), (2, 2))
+    table = random_codes(20, 1, 5).prefixed(prefix)
+    encoder = KDEmbedding(20, 6, coder=FixedCoder(table), composer="sum").export()
+    order, path = torch.randperm(20), tmp_path / "old"
+    rows = order.argsort().int()
+    encoder.save(path, gnn={"rows": rows} if ordered else {})
+    header, data = split(path.read_bytes())
+    assert header["__metadata__"]["format_version"] == "2"
+    header["__metadata__"]["format_version"] = "1"
+    if ordered:
+        rename("gnn.rows", "rows")(header)
+    old = sign(header, data)
+    path.write_bytes(old)
+    artifact = read_artifact(path)
+    assert artifact.lacks_map is not ordered
+    assert artifact.file_bytes == len(old)
+    if ordered:
+        found = PackedEmbedding.load(path)
+        assert torch.equal(found()[order], encoder())
+        # A place takes 5 bits from here on.
+        assert found.inference_bytes() == encoder.inference_bytes() + 13
+        return
+    with pytest.warns(UserWarning, match="does not hold the map .* 'kdgraph export'"):
+        found = PackedEmbedding.load(path)
+    assert torch.equal(found(), encoder())
+    # What is written from here on is known to take places for ids.
+    found.save(path)
+    assert not read_artifact(path).lacks_map
+
+
 NARROW_DATA: dict[str, tuple[str, bytes, str]] = {
     "nan": ("composer.weight_scale", b"\xc0\x7f", "'weight_scale' has non-finite"),
     "infinity": ("composer.weight_scale", b"\x80\x7f", "has non-finite values"),
@@ -645,10 +680,11 @@ NARROW_DATA: dict[str, tuple[str, bytes, str]] = {
     "first": ("boundaries", struct.pack("<i", 1), "from 1 to 20"),
     "falling": ("boundaries", struct.pack("<iii", 0, 4, 3), "got 4 before 3 at leaf 1"),
     "below": ("boundaries", struct.pack("<ii", 0, -4), "got 0 before -4 at leaf 0"),
-    "short": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 19), "a prefix of 19"),
-    "long": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 21), "a prefix of 21"),
-    "twice": ("rows", struct.pack("<ii", 18, 18), "holds each once, got none at 19"),
-    "beyond": ("rows", struct.pack("<i", 20), "holds 0 to 19, got 0 to 20"),
+    "short": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 19), "boundaries of 19"),
+    "long": ("boundaries", struct.pack("<5i", 0, 4, 4, 11, 21), "boundaries of 21"),
+    # The first of 5 bits each: 18 18 17 and 20 18 17, in the place of 19 18 17.
+    "twice": ("places", b"\x52\x46", "holds each place once, got none at 19"),
+    "beyond": ("places", b"\x54\x46", "holds 0 to 19, got 20"),
 }
 
 
@@ -672,7 +708,7 @@ def test_every_flipped_bit_of_narrow_files(tmp_path: Path, narrow: bytes) -> Non
     assert read_artifact(path).file_bytes == len(narrow)
     header, data = split(narrow)
     first = len(narrow) - len(data)
-    for name in ("boundaries", "rows", "composer.weight_scale"):
+    for name in ("boundaries", "places", "composer.weight_scale"):
         start, stop = header[name]["data_offsets"]
         for position in range(first + start, first + stop):
             refuse(path, flipped(narrow, position, position % 8), "cannot be read")

@@ -24,7 +24,6 @@ from kdgraph.composers import (
     MLPComposer,
     SumComposer,
 )
-from kdgraph.ops import inverse_order
 
 SOME = torch.tensor([[36, 0], [7, 7]])
 
@@ -167,15 +166,16 @@ def test_implicit_codes_survive(
     assert torch.equal(loaded()[order], encoder())
     assert torch.equal(loaded(SOME), packed()[SOME])
     assert torch.equal(loaded.codes()[order], table.codes())
-    assert torch.equal(loaded.code_table().codes(), table.codes())
+    assert torch.equal(loaded.code_table().codes()[order], table.codes())
+    assert ("PlaceMap(37, bits=6)" in repr(loaded)) is ordered
     assert loaded.code_stats() == encoder.code_stats()
-    # 9 bits of three positions in 2 bytes, 7 boundaries, 37 rows, codebooks.
+    # 9 bits of three positions in 2 bytes, 7 boundaries, 37 places of 6 bits.
     codewords = sum(table.codebook_sizes)
-    stored = 37 * 2 * (positions > 0) + 7 * 4 + 37 * 4 * ordered + codewords * 8 * 4
+    stored = 37 * 2 * (positions > 0) + 7 * 4 + 28 * ordered + codewords * 8 * 4
     assert loaded.inference_bytes() == packed.inference_bytes() == stored
     artifact = read_artifact(tmp_path / "a")
     assert artifact.inference_bytes == stored
-    assert artifact.rows_bytes == 37 * 4 * ordered
+    assert artifact.map_bytes == 28 * ordered
     assert artifact.file_bytes == (tmp_path / "a").stat().st_size
     loaded.save(tmp_path / "b")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -195,23 +195,19 @@ def test_original_ids_compiled(tmp_path: Path) -> None:
             compiled(torch.tensor([0, bad]))
 
 
-def test_rows_that_do_not_fit() -> None:
-    """An order of other nodes, or none."""
+def test_orders_of_other_nodes_or_none() -> None:
     encoder = encoder_of()
-    table, composer = encoder.code_table(), encoder.composer
-    with pytest.raises(ValueError, match="37 nodes and rows of 36"):
-        PackedEmbedding(table, composer, torch.arange(36))
-    with pytest.raises(ValueError, match="37 nodes and rows of 38"):
+    with pytest.raises(ValueError, match="37 nodes, got one of 38"):
         encoder.export(torch.arange(38))
     with pytest.raises(ValueError, match="holds each once, got none at 1"):
         encoder.export(torch.zeros(37, dtype=torch.long))
     with pytest.raises(TypeError, match="is of integers"):
-        PackedEmbedding(table, composer, torch.rand(37))
+        encoder.export(torch.rand(37))
     order = torch.randperm(37)
-    packed = PackedEmbedding(table, composer, inverse_order(order).long())
-    assert packed.rows is not None
-    assert packed.rows.dtype == torch.int32
+    packed = encoder.export(order)
     assert torch.equal(packed()[order], encoder())
+    # Codes that are stored are put in another order, which costs nothing.
+    assert packed.inference_bytes() == encoder.inference_bytes()
 
 
 def test_a_mixed_alphabet_survives(tmp_path: Path) -> None:

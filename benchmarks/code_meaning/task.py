@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +21,7 @@ from benchmarks.node_classification import task as node_classification
 from kdgraph.data import Graph, load_graph
 from kdgraph.packed import PackedEmbedding
 from kdgraph.training import Runner
-from kdgraph.training.run_dir import artifact_path, order_path
+from kdgraph.training.run_dir import artifact_path
 
 
 def validate(options: dict[str, Any], dataset: str) -> None:
@@ -55,14 +54,10 @@ def run(
         place = Path(folder) / "run"
         result = Runner(graph, config, save=place).run(seeds).as_dict()
         encoder = PackedEmbedding.load(artifact_path(place, 0))
-        order = order_path(place, 0)
-        rows = torch.from_numpy(np.load(order)) if order.exists() else None
-    return result | {"codes": measure(encoder, graph, rows)}
+    return result | {"codes": measure(encoder, graph)}
 
 
-def measure(
-    encoder: PackedEmbedding, graph: Graph, rows: Tensor | None = None
-) -> dict[str, Any]:
+def measure(encoder: PackedEmbedding, graph: Graph) -> dict[str, Any]:
     """All that is asked of the codes of a trained encoder.
 
     Classes are only looked at of nodes that were not trained on. Pairs are of those
@@ -70,15 +65,10 @@ def measure(
     position, all of them the same, and are counted apart.
 
     Args:
-        encoder: With codes by row.
+        encoder: With codes by the ids of the graph.
         graph: Its graph.
-        rows: The node that each row stands for. (default: the same)
     """
     codes = encoder.codes()
-    if rows is not None:
-        by_node = torch.empty_like(codes)
-        by_node[rows] = codes
-        codes = by_node
     sizes = encoder.codebook_sizes
     known = _unseen(graph)
     y = graph.y[known]

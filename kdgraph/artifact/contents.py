@@ -10,11 +10,14 @@ from kdgraph.artifact._json import short
 from kdgraph.artifact.fields import Fields
 from kdgraph.artifact.layout import TensorEntry
 from kdgraph.artifact.rebuild import PREFIX, check_composer
+from kdgraph.codes.place_map import map_bytes
 from kdgraph.ops import row_bytes
 
 CODES = "codes"
 BOUNDARIES = "boundaries"
+PLACES = "places"
 ROWS = "rows"
+"""A map of version 1: the row of each node, in 4 bytes, or 8 where needed."""
 GNN_PREFIX = "gnn."
 
 T = TypeVar("T")
@@ -34,8 +37,10 @@ def check_contents(fields: Fields, entries: Mapping[str, TensorEntry]) -> None:
     if fields.branching:
         leaves = 1 if fields.kind == "place" else math.prod(fields.branching)
         expected[BOUNDARIES] = (index, (leaves + 1,))
-    if ROWS in entries:
+    if ROWS in entries and fields.version == 1:
         expected[ROWS] = (index, (num_nodes,))
+    if PLACES in entries and fields.branching and fields.version > 1:
+        expected[PLACES] = (torch.uint8, (map_bytes(num_nodes),))
     for name, (dtype, shape) in expected.items():
         if name not in entries:
             raise ValueError(f"it lacks the tensor {name!r}")

@@ -12,7 +12,8 @@ from kdgraph.artifact._sizes import decode_sizes, encode_sizes
 from kdgraph.codes.prefix import KINDS, Kind, prefix_sizes
 
 FORMAT = "kdgraph.packed"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of files whose codes are implied by an order. Others are of version 1, as ever."""
 
 _KEYS = (
     "format",
@@ -52,6 +53,8 @@ class Fields:
             ``None``, as it is the type of the codebooks.
         branching: Children per cluster of a prefix; none without a prefix.
         kind: Kind of the prefix.
+        version: Of the format. From 2 on a prefix comes with the map from ids to places
+            unless ids are places; before, whether they are is not known.
     """
 
     num_nodes: int
@@ -66,6 +69,7 @@ class Fields:
     dtype: torch.dtype | None = None
     branching: tuple[int, ...] = ()
     kind: Kind = "levels"
+    version: int = 1
 
     @property
     def packed_sizes(self) -> tuple[int, ...]:
@@ -80,7 +84,7 @@ class Fields:
         """
         strings = {
             "format": FORMAT,
-            "format_version": str(FORMAT_VERSION),
+            "format_version": str(self.version),
             "kdgraph_version": self.kdgraph_version,
             "num_nodes": str(self.num_nodes),
             "embedding_dim": str(self.embedding_dim),
@@ -148,19 +152,20 @@ class Fields:
             dtype=_dtype(strings.get("dtype")),
             branching=branching,
             kind=kind,
+            version=int(strings["format_version"]),
         )
 
 
 def _check_version(found: str, writer: str | None) -> None:
-    if found == str(FORMAT_VERSION):
-        return
     if not re.fullmatch("[0-9]{1,6}", found):
         raise ValueError(f"its format_version {short(found)} is not a number")
+    if 1 <= int(found) <= FORMAT_VERSION:
+        return
     newer = int(found) > FORMAT_VERSION
     remedy = "upgrade kdgraph" if newer else "export it again with this kdgraph"
     raise ValueError(
         f"it has format version {int(found)}, written by kdgraph {short(writer)}, and "
-        f"this kdgraph reads version {FORMAT_VERSION}; {remedy}"
+        f"this kdgraph reads versions 1 to {FORMAT_VERSION}; {remedy}"
     )
 
 

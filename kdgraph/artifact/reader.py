@@ -1,7 +1,9 @@
 """Artifact: a file of codes, looked at before it is believed."""
 
 import hashlib
+import math
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -15,6 +17,7 @@ from kdgraph.artifact.contents import (
     BOUNDARIES,
     CODES,
     GNN_PREFIX,
+    PLACES,
     ROWS,
     check_contents,
     part,
@@ -28,42 +31,49 @@ from kdgraph.artifact.verify import (
     check_finite,
     unsigned,
 )
-from kdgraph.codes import CodeTable, Prefix
+from kdgraph.codes import CodeTable, PlaceMap, Prefix
 from kdgraph.composers import Composer
-from kdgraph.ops import inverse_order
+
+LACKS_MAP = (
+    "its codes are implied by an order of the nodes, and it does not hold the map from "
+    "the ids of the graph to places in that order, so it takes places for ids; export "
+    "it again from its run folder with 'kdgraph export' to have the map in the file"
+)
+"""What is said of a file of version 1 that leaves the order out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Artifact:
     r"""What a file holds, and how many bytes each part of it takes.
 
-    ``file_bytes`` is ``header_bytes + codes_bytes + rows_bytes + composer_bytes +
+    ``file_bytes`` is ``header_bytes + codes_bytes + map_bytes + composer_bytes +
     gnn_bytes``, without padding: for the codes
-    :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`, the tensors as they
-    are, and a header of 1-2 kB (80 bytes a tensor, 3 bytes a position where all
-    alphabets differ).
+    :math:`N \lceil \sum_j \lceil \log_2 K_j \rceil / 8 \rceil`, for a map from ids to
+    places :math:`\lceil N \lceil \log_2 N \rceil / 8 \rceil`, the tensors as they are,
+    and a header of 1-2 kB (80 bytes a tensor, 3 bytes a position where all alphabets
+    differ). Only a map of version 1 takes more in the file than in memory.
 
     Args:
         path: Where it was read from.
         kdgraph_version: Which kdgraph wrote it.
         table: The packed codes, mapped from the file: pages are read when used.
-        rows: Which row of the table is whose; ``None`` where row v is node v.
         composer: The composer, frozen.
         gnn: Weights stored beside the encoder, ready for ``load_state_dict``.
         metadata: What the user stored, such as how to build that model.
         tensors: Element type and shape of everything stored, by name.
         header_bytes: Bytes before the tensors.
+        version: Of the format.
     """
 
     path: str
     kdgraph_version: str
     table: CodeTable
-    rows: Tensor | None = field(repr=False)
     composer: Composer
     gnn: dict[str, Tensor] = field(repr=False)
     metadata: dict[str, Any]
     tensors: dict[str, tuple[torch.dtype, tuple[int, ...]]]
     header_bytes: int
+    version: int
 
     @property
     def num_nodes(self) -> int:
@@ -88,12 +98,27 @@ class Artifact:
     @property
     def codes_bytes(self) -> int:
         """Bytes of the packed codes, and the boundaries of a prefix."""
-        return self.table.nbytes
+        return self.table.nbytes - self.map_bytes
 
     @property
-    def rows_bytes(self) -> int:
-        """Bytes of the way from original ids to rows; 0 without one."""
-        return 0 if self.rows is None else self.rows.numel() * self.rows.element_size()
+    def map_bytes(self) -> int:
+        """Bytes of the map from the ids of the graph to places; 0 without one."""
+        return 0 if self.table.prefix is None else self.table.prefix.map_bytes
+
+    @property
+    def lacks_map(self) -> bool:
+        """Whether it is not known if its ids are those of the graph.
+
+        Files of version 1 keep codes that an order of the nodes implies, and may leave
+        out the order.
+        """
+        without = BOUNDARIES in self.tensors and ROWS not in self.tensors
+        return self.version == 1 and without
+
+    def warn_if_it_lacks_a_map(self) -> None:
+        """Say so where it is not known if ids are those of the graph."""
+        if self.lacks_map:
+            warnings.warn(f"{self.path}: {LACKS_MAP}", UserWarning, stacklevel=3)
 
     @property
     def composer_bytes(self) -> int:
@@ -107,13 +132,16 @@ class Artifact:
 
     @property
     def inference_bytes(self) -> int:
-        """Bytes of the encoder, which are those of codes, rows and composer."""
-        return self.codes_bytes + self.rows_bytes + self.composer_bytes
+        """Bytes of the encoder, which are those of codes, map and composer."""
+        return self.codes_bytes + self.map_bytes + self.composer_bytes
 
     @property
     def file_bytes(self) -> int:
         """Bytes of the whole file."""
-        return self.header_bytes + self.inference_bytes + self.gnn_bytes
+        stored = self.tensors.values()
+        return self.header_bytes + sum(
+            math.prod(shape) * dtype.itemsize for dtype, shape in stored
+        )
 
 
 def read_artifact(path: str | os.PathLike[str], *, verify: bool = True) -> Artifact:
@@ -163,17 +191,13 @@ def read_artifact(path: str | os.PathLike[str], *, verify: bool = True) -> Artif
         packed = torch.empty(codes.shape, dtype=torch.uint8)
         if codes.nbytes:
             packed = map_bytes(file, start, codes.nbytes).view(codes.shape)
-        prefix = None
-        if fields.branching:
-            prefix = Prefix(tensors[BOUNDARIES], fields.branching, fields.kind)
-        rows = tensors.get(ROWS)
-        if rows is not None:
-            inverse_order(rows)
+        table = CodeTable(packed, fields.codebook_sizes, _prefix(fields, tensors))
+        if ROWS in tensors:
+            table = table.reordered(tensors[ROWS])
         return Artifact(
             path=name,
             kdgraph_version=fields.kdgraph_version,
-            table=CodeTable(packed, fields.codebook_sizes, prefix),
-            rows=rows,
+            table=table,
             composer=rebuild_composer(fields, composer),
             gnn=part(tensors, GNN_PREFIX),
             metadata=fields.user,
@@ -181,7 +205,19 @@ def read_artifact(path: str | os.PathLike[str], *, verify: bool = True) -> Artif
                 key: (item.dtype, item.shape) for key, item in layout.tensors.items()
             },
             header_bytes=len(layout.header),
+            version=fields.version,
         )
+
+
+def _prefix(fields: Fields, tensors: dict[str, Tensor]) -> Prefix | None:
+    """What implies the first positions, checked."""
+    if not fields.branching:
+        return None
+    places = None
+    if PLACES in tensors:
+        places = PlaceMap(tensors[PLACES], fields.num_nodes)
+        places.check()
+    return Prefix(tensors[BOUNDARIES], fields.branching, fields.kind, places)
 
 
 def _read_checked(

@@ -15,10 +15,10 @@ from kdgraph.artifact.contents import (
     BOUNDARIES,
     CODES,
     GNN_PREFIX,
-    ROWS,
+    PLACES,
     check_contents,
 )
-from kdgraph.artifact.fields import Fields
+from kdgraph.artifact.fields import FORMAT_VERSION, Fields
 from kdgraph.artifact.layout import Layout
 from kdgraph.artifact.rebuild import PREFIX
 from kdgraph.artifact.verify import (
@@ -39,7 +39,6 @@ def write_artifact(
     table: CodeTable,
     composer: Composer,
     *,
-    rows: Tensor | None = None,
     gnn: Mapping[str, Tensor] | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
@@ -52,7 +51,6 @@ def write_artifact(
         path: The file; it appears, or replaces an older one, only when complete.
         table: The packed codes.
         composer: A bound composer.
-        rows: Which row of the table is whose, or ``None`` where row v is node v.
         gnn: Weights to keep beside, such as a model's ``state_dict()``.
         metadata: JSON values to keep beside.
 
@@ -65,7 +63,7 @@ def write_artifact(
     name = os.fspath(path)
     with naming(name):
         target = check_target(name)
-        fields, tensors = _contents(table, composer, rows, gnn, metadata)
+        fields, tensors = _contents(table, composer, gnn, metadata)
         shapes = {key: (item.dtype, tuple(item.shape)) for key, item in tensors.items()}
         layout = Layout.build(shapes, fields.to_strings())
         _proofread(layout)
@@ -86,7 +84,6 @@ def write_artifact(
 def _contents(
     table: CodeTable,
     composer: Composer,
-    rows: Tensor | None,
     gnn: Mapping[str, Tensor] | None,
     metadata: Mapping[str, Any] | None,
 ) -> tuple[Fields, dict[str, Tensor]]:
@@ -101,11 +98,11 @@ def _contents(
     check_finite(tensors)
     tensors.update(_gnn_tensors(gnn))
     tensors[CODES] = table.packed
-    if rows is not None:
-        tensors[ROWS] = rows
     prefix = table.prefix
     if prefix is not None:
         tensors[BOUNDARIES] = prefix.boundaries
+        if prefix.places is not None:
+            tensors[PLACES] = prefix.places.packed
     fields = Fields(
         num_nodes=table.num_nodes,
         embedding_dim=composer.embedding_dim,
@@ -119,6 +116,7 @@ def _contents(
         dtype=None if composer.storage is None else composer.weight.dtype,
         branching=() if prefix is None else prefix.branching,
         kind="levels" if prefix is None else prefix.kind,
+        version=1 if prefix is None else FORMAT_VERSION,
     )
     return fields, tensors
 

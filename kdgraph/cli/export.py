@@ -1,6 +1,7 @@
 """``kdgraph export``: from a run to one file."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kdgraph.artifact import read_artifact
+from kdgraph.artifact import Artifact, read_artifact
 from kdgraph.cli.format import human_bytes
+from kdgraph.codes import CodeTable
 from kdgraph.ops import inverse_order
 from kdgraph.packed import PackedEmbedding
+from kdgraph.training.model_file import GRAPH_ORDER, PLACE_ORDER
 from kdgraph.training.run_dir import (
     IDENTITY,
     artifact_path,
@@ -48,11 +51,17 @@ def add_parser(commands: Any) -> None:
         metavar="n",
         help="this seed (default: the best on validation)",
     )
-    parser.add_argument(
+    ids = parser.add_mutually_exclusive_group()
+    ids.add_argument(
+        "--rows",
+        action="store_true",
+        help="where an order of the nodes implies codes: leave out the map from ids of "
+        "the graph to places in that order, so that the file takes places for ids",
+    )
+    ids.add_argument(
         "--original-ids",
         action="store_true",
-        help="where nodes are stored in an order of their own: keep 4 bytes per node "
-        "more, so that the file takes the ids of the graph",
+        help="the default: files take the ids of the graph",
     )
     parser.set_defaults(run=run)
 
@@ -69,40 +78,86 @@ def run(arguments: argparse.Namespace) -> None:
             f"{folder} has no finished seed {seed}; it has {sorted(results)}"
         )
     artifact = read_artifact(artifact_path(folder, seed), verify=True)
-    rows, order = artifact.rows, order_path(folder, seed)
-    metadata = artifact.metadata
-    if order.exists() and arguments.original_ids:
-        given = read_json(folder / IDENTITY).get("graph", {})
-        metadata = metadata | {"graph_fingerprint": given.get("fingerprint")}
-        rows = _rows(order, artifact.table.num_nodes)
-    encoder = PackedEmbedding(artifact.table, artifact.composer, rows)
+    if arguments.original_ids:
+        print(
+            "warning: --original-ids is what kdgraph export does anyway, and will go",
+            file=sys.stderr,
+        )
+    table, metadata = _by_ids(artifact, folder, seed)
+    if arguments.rows:
+        table, metadata = _by_places(table, metadata, folder)
+    encoder = PackedEmbedding(table, artifact.composer)
     encoder.save(arguments.output, gnn=artifact.gnn, metadata=metadata)
     size = arguments.output.stat().st_size
+    parts = "codes and codebooks"
+    if table.prefix is not None and table.prefix.map_bytes:
+        parts = (
+            f"codes, codebooks and the map from ids to places "
+            f"({human_bytes(table.prefix.map_bytes)})"
+        )
     print(
         f"{arguments.output}: seed {seed}, {human_bytes(encoder.inference_bytes())} of "
-        f"codes and codebooks, {human_bytes(size)} in all"
+        f"{parts}, {human_bytes(size)} in all"
     )
-    if order.exists() and rows is None:
+    if arguments.rows:
         print(
-            f"note: its ids are rows in the order of {order}; --original-ids keeps the "
-            "graph's"
+            "note: its ids are places; graph.permuted(order) has them, with order the "
+            f"prefix.order() of {artifact_path(folder, seed)}"
         )
 
 
-def _rows(path: Path, num_nodes: int) -> Tensor:
-    """The row of each node, from the node of each row.
+def _by_ids(
+    artifact: Artifact, folder: Path, seed: int
+) -> tuple[CodeTable, dict[str, Any]]:
+    """Codes by the ids of the graph, of folders of older versions too."""
+    order = order_path(folder, seed)
+    if not artifact.lacks_map or not order.exists():
+        return artifact.table, artifact.metadata
+    given = read_json(folder / IDENTITY).get("graph", {})
+    metadata = artifact.metadata | {"graph_fingerprint": given.get("fingerprint")}
+    places = _places(order, artifact.num_nodes)
+    return artifact.table.reordered(places), metadata
+
+
+def _by_places(
+    table: CodeTable, metadata: dict[str, Any], folder: Path
+) -> tuple[CodeTable, dict[str, Any]]:
+    """The same without the map, the checksum that of the graph in this order.
+
+    Raises:
+        ValueError: No order implies any of the codes, or the graph is stored in it.
+    """
+    if table.prefix is None or not table.prefix.map_bytes:
+        why = "no order of the nodes implies any of its codes"
+        if table.prefix is not None:
+            why = "its graph is stored in the order that implies codes"
+        raise ValueError(
+            f"{folder} has no map to leave out: {why}; leave --rows out instead"
+        )
+    kept = {
+        key: value
+        for key, value in metadata.items()
+        if key not in ("graph_fingerprint", GRAPH_ORDER, PLACE_ORDER)
+    }
+    if PLACE_ORDER in metadata:
+        kept[GRAPH_ORDER] = metadata[PLACE_ORDER]
+    return table.reordered(table.prefix.order()), kept
+
+
+def _places(path: Path, num_nodes: int) -> Tensor:
+    """The place of each node, from the node at each place.
 
     Raises:
         ValueError: The file is damaged.
     """
     try:
         order = torch.from_numpy(np.load(path, allow_pickle=False))
-        rows = inverse_order(order)
+        places = inverse_order(order)
     except (OSError, TypeError, ValueError, IndexError, EOFError) as error:
         raise ValueError(f"{path} is no order of nodes: {error}") from error
-    if rows.numel() != num_nodes:
-        raise ValueError(f"{path} orders {rows.numel()} nodes, expected {num_nodes}")
-    return rows
+    if places.numel() != num_nodes:
+        raise ValueError(f"{path} orders {places.numel()} nodes, expected {num_nodes}")
+    return places
 
 
 def _results(folder: Path) -> dict[int, SeedResult]:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdgraph.artifact import Artifact, read_artifact
+from kdgraph.artifact import LACKS_MAP, Artifact, read_artifact
 from kdgraph.cli.format import human_bytes, text_table
 from kdgraph.packed import PackedEmbedding
 
@@ -57,17 +57,33 @@ def _facts(artifact: Artifact) -> dict[str, str]:
         "codebooks": f"{len(sizes)} of size {alphabet}",
         "composer": repr(artifact.composer),
     }
+    if artifact.table.prefix is not None:
+        facts["ids"] = _ids(artifact)
     for key in ("dataset", "metric", "test_score", "valid_score"):
         if key in artifact.metadata:
             facts[key.replace("_", " ")] = str(artifact.metadata[key])
     return facts
 
 
+def _ids(artifact: Artifact) -> str:
+    """Whose ids the file takes, where an order of the nodes implies codes."""
+    places = artifact.table.prefix and artifact.table.prefix.places
+    if places is not None:
+        return (
+            "those of the graph, by a map to places in the order that implies codes, "
+            f"{places.bits} bits a node"
+        )
+    if artifact.lacks_map:
+        return LACKS_MAP
+    return "places in the order that implies codes, without a map"
+
+
 def _bytes(artifact: Artifact) -> list[list[str]]:
-    stored = artifact.codes_bytes + artifact.composer_bytes
+    stored = artifact.inference_bytes
     full = 4 * artifact.num_nodes * artifact.embedding_dim
     parts = {
         "codes": artifact.codes_bytes,
+        **({"map of ids": artifact.map_bytes} if artifact.map_bytes else {}),
         "codebooks and composer": artifact.composer_bytes,
         "embedding": stored,
         "network": artifact.gnn_bytes,

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.codes import CodeTable, Prefix, compact_codes, random_codes
-from kdgraph.codes.explicit import explicit_rows
+from kdgraph.codes.explicit import ExplicitCodes
 from kdgraph.codes.prefix import without_prefix
 from kdgraph.codes.table import read_codes
 from kdgraph.composers import Composer
@@ -23,8 +23,9 @@ class FixedCoder(Coder):
     """Look codes up in a packed table; only the codebooks learn.
 
     The ``preassign`` mode of the KD-encoding code (Chen, Min, Sun, ICML 2018). A node
-    takes D log2 K bits while training, and never an ``int64``; of a table with a
-    prefix, only the bits of the other positions.
+    takes D log2 K bits while training, and never an ``int64``. Of positions that an
+    order implies it stores none; a copy with theirs is kept once layers have read the
+    codes of all nodes.
 
     Args:
         codes: ``"random"`` (drawn again by ``reset_parameters``), ``"compact"``, a
@@ -53,6 +54,7 @@ class FixedCoder(Coder):
     ) -> None:
         super().__init__()
         self.prefix = None
+        self.explicit = ExplicitCodes()
         self.table: CodeTable | None = None
         self.source = ""
         if isinstance(codes, CodeTable):
@@ -100,7 +102,7 @@ class FixedCoder(Coder):
         """The packed rows themselves."""
         self._require_bound()
         return PackedSelection(
-            explicit_rows(self.packed, n_id, self.packed_sizes, self.prefix)
+            self.explicit(self.packed, n_id, self.packed_sizes, self.prefix)
         )
 
     @override

@@ -9,6 +9,7 @@ from kdgraph.codes.hierarchy import Partition
 from kdgraph.codes.kmeans import kmeans
 from kdgraph.codes.netmf import netmf_vectors
 from kdgraph.codes.partition import partition_codes, partition_graph
+from kdgraph.codes.place_map import PlaceMap
 from kdgraph.codes.prefix import Prefix
 from kdgraph.codes.projection import projection_codes
 from kdgraph.codes.prone import prone_vectors
@@ -32,6 +33,7 @@ __all__ = [
     "CodeTable",
     "Order",
     "Partition",
+    "PlaceMap",
     "Prefix",
     "Quantization",
     "check_codebook_sizes",

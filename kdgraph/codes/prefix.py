@@ -1,4 +1,4 @@
-"""Prefix: the codes that the place of a node in the table tells."""
+"""Prefix: the codes that are implied by the place of a node in an order."""
 
 import itertools
 import math
@@ -11,16 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from kdgraph.codes.place_map import PlaceMap
+from kdgraph.ops import inverse_order
+
 Kind = Literal["levels", "digits", "place"]
 KINDS = ("levels", "digits", "place")
 
 
 class Prefix(nn.Module):
-    r"""Codes of nodes that are stored in the order of a hierarchical partition.
+    r"""Codes that are implied by the place of a node in a hierarchical partition.
 
-    The nodes of leaf cluster i are the rows from ``boundaries[i]`` to ``boundaries[i +
-    1]``, so a row tells its leaf, and the leaf its path from the top: no node stores a
-    bit of it, as TT-GNN has it for tensor trains over METIS (Yin et al., 2022). With
+    The nodes of leaf cluster i have the places from ``boundaries[i]`` to
+    ``boundaries[i + 1]``, so a place implies its leaf, and the leaf its path from the
+    top, as TT-GNN has it for tensor trains over METIS (Yin et al., 2022). With
     :math:`b_1, ..., b_L` children per cluster, position l of leaf i is
 
     .. math:: \lfloor i / {\textstyle\prod_{m>l} b_m} \rfloor
@@ -28,23 +31,30 @@ class Prefix(nn.Module):
 
     for ``"levels"``, :math:`b_1 \cdots b_l` choices, and for ``"digits"``, :math:`b_l`
     choices. Finding a leaf is a binary search: :math:`O(\log \prod_l b_l)` a node. For
-    ``"place"`` every row is a leaf of its own, row i leaf i, told by digits: no two
+    ``"place"`` every place is a leaf of its own, place i leaf i, in digits: no two
     nodes have the same codes.
 
-    A module without parameters, so that the boundaries, 4 bytes each up to
+    A graph whose nodes are stored in the order of the partition stores no bit of it:
+    the ids are the places. Any other graph needs the map from its ids to places,
+    :math:`\lceil \log_2 N \rceil` bits a node.
+
+    A module without parameters, so that map and boundaries, 4 bytes each up to
     :math:`2^{31}` nodes and 8 beyond, go where the encoder goes.
 
     Args:
-        boundaries: First row of each leaf, then the number of nodes:
+        boundaries: First place of each leaf, then the number of nodes:
             :math:`\prod_l b_l + 1` integers. A leaf may be empty. For ``"place"`` 0
             and the number of nodes, at most :math:`\prod_l b_l`.
         branching: Children per cluster on each level, each at least 2.
         kind: ``"levels"``, ``"digits"`` or ``"place"``. (default: ``"levels"``)
+        places: The place of each node; ``None`` where nodes are stored in the order, so
+            that ids are places. (default: ``None``)
 
     Raises:
         TypeError: Boundaries or branching not of integers.
-        ValueError: A branching below 2, another kind, or boundaries that are not as
-            many as there are leaves and one, do not begin at 0, or fall.
+        ValueError: A branching below 2, another kind, boundaries that are not as many
+            as there are leaves and one, do not begin at 0, or fall, or a map of another
+            number of nodes.
 
     Example:
         >>> prefix = Prefix(torch.tensor([0, 1, 3, 3, 4]), (2, 2))
@@ -55,15 +65,20 @@ class Prefix(nn.Module):
                 [0, 1],
                 [0, 1],
                 [1, 3]])
+        >>> mapped = prefix.reordered(torch.tensor([3, 2, 1, 0]))
+        >>> mapped(torch.tensor([0])), mapped.nbytes
+        (tensor([[1, 3]]), 21)
     """
 
     boundaries: Tensor
+    places: PlaceMap | None
 
     def __init__(
         self,
         boundaries: Tensor | np.ndarray,
         branching: Sequence[int],
         kind: Kind = "levels",
+        places: PlaceMap | None = None,
     ) -> None:
         super().__init__()
         if kind not in KINDS:
@@ -83,6 +98,12 @@ class Prefix(nn.Module):
         width = torch.int32 if narrow else torch.int64
         # A copy: what was checked stays as it is.
         self.register_buffer("boundaries", boundaries.to(width, copy=True))
+        if places is not None and places.num_nodes != self.num_nodes:
+            raise ValueError(
+                f"Prefix got a map of {places.num_nodes} nodes and boundaries of "
+                f"{self.num_nodes}"
+            )
+        self.places = places
 
     @classmethod
     def of_leaves(
@@ -97,7 +118,8 @@ class Prefix(nn.Module):
             kind: As above.
 
         Returns:
-            The prefix and ``int64`` ``[N]``, the node of each row.
+            The prefix of nodes in this order, and ``int64`` ``[N]``, the node at each
+            place.
 
         Raises:
             ValueError: Leaves that are not ``[N]``, or beyond the branching.
@@ -121,33 +143,77 @@ class Prefix(nn.Module):
         boundaries = functional.pad(sizes.cumsum(0), (1, 0))
         return cls(boundaries, branching, kind), torch.argsort(leaves, stable=True)
 
+    def reordered(self, order: Tensor | np.ndarray) -> "Prefix":
+        """The same for nodes that are numbered anew.
+
+        Args:
+            order: The node that id i stands for now, ``[N]``. The places of the nodes
+                give nodes that are stored in the order the ids of the graph, and the
+                node at each place takes the map away again.
+
+        Returns:
+            A prefix with a map, but where ids are places.
+
+        Raises:
+            TypeError: An order that is not of integers.
+            ValueError: Not an order of the nodes.
+        """
+        order = torch.as_tensor(order, device=self.boundaries.device)
+        if inverse_order(order).numel() != self.num_nodes:
+            raise ValueError(
+                f"Prefix expects an order of {self.num_nodes} nodes, got one of "
+                f"{order.numel()}"
+            )
+        found = order.long() if self.places is None else self.places(order)
+        stored = bool((found[1:] > found[:-1]).all())
+        places = None if stored else PlaceMap.from_places(found)
+        return Prefix(self.boundaries, self.branching, self.kind, places)
+
+    def order(self) -> Tensor:
+        """The node at each place, ``int64`` ``[N]``; ``reordered`` by it has no map."""
+        if self.places is None:
+            return torch.arange(self.num_nodes, device=self.boundaries.device)
+        return inverse_order(self.places()).long()
+
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
-        """The alphabet of each position it tells."""
+        """The alphabet of each position it implies."""
         return prefix_sizes(self.branching, self.kind)
 
     @property
     def num_codebooks(self) -> int:
-        """Number of positions it tells."""
+        """Number of positions it implies."""
         return len(self.branching)
 
     @property
     def nbytes(self) -> int:
-        """Exact bytes of the boundaries."""
+        """Exact bytes of the boundaries, and of the map if there is one."""
+        return self.nbytes_stored_in_order + self.map_bytes
+
+    @property
+    def nbytes_stored_in_order(self) -> int:
+        """Exact bytes of the boundaries: what is left where ids are places."""
         return self.boundaries.numel() * self.boundaries.element_size()
 
-    def forward(self, rows: Tensor | None = None) -> Tensor:
-        """The codes of some rows, ``int64`` ``[B, L]``, or of all.
+    @property
+    def map_bytes(self) -> int:
+        """Exact bytes of the map from ids to places; 0 without one."""
+        return 0 if self.places is None else self.places.nbytes
+
+    def forward(self, n_id: Tensor | None = None) -> Tensor:
+        """The codes of some nodes, ``int64`` ``[B, L]``, or of all.
 
         Args:
-            rows: Flat row numbers ``[B]``, or ``None`` for all.
+            n_id: Flat ids ``[B]``, or ``None`` for all.
 
         Raises:
-            IndexError: Rows outside ``[0, N)``, on the CPU.
+            IndexError: Ids outside ``[0, N)``, on the CPU.
         """
-        if rows is None:
-            rows = torch.arange(self.num_nodes, device=self.boundaries.device)
-        leaf = self._leaf(rows)
+        if self.places is not None:
+            n_id = self.places(n_id)
+        elif n_id is None:
+            n_id = torch.arange(self.num_nodes, device=self.boundaries.device)
+        leaf = self._leaf(n_id)
         columns = []
         for level, size in enumerate(self.branching):
             below = math.prod(self.branching[level + 1 :])
@@ -156,9 +222,9 @@ class Prefix(nn.Module):
             columns.append(column % size if level and self.kind != "levels" else column)
         return torch.stack(columns, dim=-1)
 
-    def _leaf(self, rows: Tensor) -> Tensor:
+    def _leaf(self, places: Tensor) -> Tensor:
         # Within the range of int32, and where out of range still out of range.
-        rows = rows.clamp(-1, self.num_nodes).to(self.boundaries.dtype)
+        rows = places.clamp(-1, self.num_nodes).to(self.boundaries.dtype)
         if self.kind == "place":
             beyond = math.prod(self.branching)
             return torch.where(rows < self.num_nodes, rows.long(), beyond)
@@ -170,7 +236,10 @@ class Prefix(nn.Module):
 
     def extra_repr(self) -> str:
         """As the constructor takes them, the boundaries left out."""
-        return f"{self.num_nodes}, branching={self.branching}, kind={self.kind!r}"
+        places = "" if self.places is None else f", places={self.places!r}"
+        return (
+            f"{self.num_nodes}, branching={self.branching}, kind={self.kind!r}{places}"
+        )
 
     def __repr__(self) -> str:
         """One line."""
@@ -192,7 +261,7 @@ def prefix_sizes(branching: Sequence[int], kind: Kind) -> tuple[int, ...]:
 def without_prefix(
     codebook_sizes: tuple[int, ...], prefix: Prefix | None
 ) -> tuple[int, ...]:
-    """The alphabets of the positions that a prefix does not tell."""
+    """The alphabets of the positions that a prefix does not imply."""
     return codebook_sizes[0 if prefix is None else prefix.num_codebooks :]
 
 

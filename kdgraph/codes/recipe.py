@@ -11,22 +11,24 @@ from kdgraph.codes.combine import combine_codes
 from kdgraph.codes.hashing import hash_codes
 from kdgraph.codes.hierarchy import Partition
 from kdgraph.codes.partition import partition_codes, partition_graph
+from kdgraph.codes.place_map import PlaceMap, map_bytes
 from kdgraph.codes.prefix import Prefix
 from kdgraph.codes.progress import Progress, part
 from kdgraph.codes.projection import projection_codes
 from kdgraph.codes.random import random_codes
 from kdgraph.codes.spectral import spectral_codes
 from kdgraph.codes.table import CodeTable, check_codebook_sizes
-from kdgraph.ops import row_bytes
+from kdgraph.ops import inverse_order, row_bytes
 
 
 class Order(NamedTuple):
-    """Codes of nodes in an order of their own.
+    """Codes of the nodes of a graph, and the order that implies some of them.
 
     Args:
-        codes: By row.
-        rows: ``int64`` ``[N]``, the node that each row stands for; ``None`` where row
-            and node are the same.
+        codes: By the ids of the graph.
+        rows: ``int64`` ``[N]``, the node at each place of the order;
+            ``codes.reordered(rows)`` belong to ``graph.permuted(rows)``, and store no
+            map. ``None`` where no order implies any.
     """
 
     codes: CodeTable
@@ -41,11 +43,13 @@ class CodeRecipe:
     ``tree:16x16x16``           one position: the leaf of a hierarchical partition,
                                 16 x 16 x 16 choices, whose codebook is the sum of the
                                 clusters on the way to it
-    ``order:16x16x16``          the same, told by the order in which nodes are stored:
-                                0 bits; only as the first part
+    ``order:16x16x16``          the same, implied by an order of the nodes: 0 bits where
+                                they are stored in it, else a map from ids to places of
+                                :math:`\lceil \log_2 N \rceil` bits a node; only as the
+                                first part
     ``place:27x27x27``          D digits of the place in such an order, its clusters
-                                those of the first D - 1: 0 bits, the codes of no two
-                                nodes alike; only as the first part
+                                those of the first D - 1, the codes of no two nodes
+                                alike; bits as for ``order``; only as the first part
     ``levels:16x16``            a position per level, K = 16 and 256
     ``digits:16x16``            a position per level, K = 16 and 16
     ``spectral:8x256``          D = 8 digits of K = 256 of a node vector's residual
@@ -139,17 +143,17 @@ class CodeRecipe:
 
     @property
     def row_bytes(self) -> int:
-        """Bytes stored per node."""
+        """Bytes of the packed codes of a node, without a map from ids to places."""
         return row_bytes(self.codebook_sizes[self._told :])
 
     @property
     def ordered(self) -> bool:
-        """Whether nodes are stored in the order of a partition."""
+        """Whether the order of a partition implies the first positions."""
         return self.parts[0][0] in _ORDERED
 
     @property
     def _told(self) -> int:
-        """Positions that the order tells."""
+        """Positions that the order implies."""
         kind, numbers = self.parts[0]
         return len(_sizes(kind, numbers)) if self.ordered else 0
 
@@ -159,11 +163,17 @@ class CodeRecipe:
         kinds = [kind for kind, nums in self.parts for _ in _sizes(kind, nums)]
         return tuple(j for j, kind in enumerate(kinds) if kind in _DIGITS)
 
-    def stored_bytes(self, num_nodes: int) -> int:
-        """Bytes of the codes of N nodes, boundaries of an order included."""
-        prefix = self._stand_in_prefix(num_nodes)
-        told = 0 if prefix is None else prefix.nbytes
-        return num_nodes * self.row_bytes + told
+    def stored_bytes(self, num_nodes: int, *, in_order: bool = False) -> int:
+        """Bytes of the codes of N nodes, what implies the first positions included.
+
+        Args:
+            num_nodes: N.
+            in_order: Whether the graph is stored in the order that implies codes, so
+                that there is no map from its ids to places. (default: ``False``)
+        """
+        prefix = self._stand_in_prefix(num_nodes, in_order=in_order)
+        implied = 0 if prefix is None else prefix.nbytes
+        return num_nodes * self.row_bytes + implied
 
     def build(
         self,
@@ -174,7 +184,7 @@ class CodeRecipe:
         vectors: torch.Tensor | None = None,
         progress: Progress | None = None,
     ) -> Order:
-        """Read the codes off a graph.
+        """Derive the codes from a graph.
 
         Args:
             adj: Any adjacency; see :func:`kdgraph.codes.structure.read_structure`.
@@ -184,11 +194,14 @@ class CodeRecipe:
                 :func:`kdgraph.codes.spectral_codes`. (default: ``None``)
             progress: Called with the fraction done and the name of the stage.
 
+        Returns:
+            Codes by the ids of the graph, and the order where there is one.
+
         Raises:
             ValueError: A graph that does not have so many clusters or vectors.
         """
-        # Nodes that are too many for their digits are told before they are ordered.
-        self._stand_in_prefix(int(adj.shape[0]))  # type: ignore[attr-defined]
+        # Nodes that are too many for their digits are refused before they are ordered.
+        self._check_places(int(adj.shape[0]))  # type: ignore[attr-defined]
         tables: list[CodeTable] = []
         order: Partition | None = None
         share = 1.0 / len(self.parts)
@@ -233,26 +246,44 @@ class CodeRecipe:
             prefix = Prefix(torch.tensor([0, rows.numel()]), numbers, "place")
         else:
             prefix = Prefix(order.boundaries, (math.prod(order.branching),))
+        prefix = prefix.reordered(inverse_order(rows))
         if not tables:
             return Order(CodeTable.from_prefix(prefix), rows)
-        return Order(combine_codes(*tables).reordered(rows).prefixed(prefix), rows)
+        return Order(combine_codes(*tables).prefixed(prefix), rows)
 
-    def stand_in(self, num_nodes: int) -> CodeTable:
-        """Codes of the right sizes, all zero: for what only counts bytes."""
+    def stand_in(self, num_nodes: int, *, in_order: bool = False) -> CodeTable:
+        """Codes of the right sizes, all zero: for what only counts bytes.
+
+        Args:
+            num_nodes: N.
+            in_order: As for :meth:`stored_bytes`.
+        """
         zeros = torch.zeros(num_nodes, self.row_bytes, dtype=torch.uint8)
-        prefix = self._stand_in_prefix(num_nodes)
+        prefix = self._stand_in_prefix(num_nodes, in_order=in_order)
         return CodeTable(zeros, self.codebook_sizes, prefix)
 
-    def _stand_in_prefix(self, num_nodes: int) -> Prefix | None:
+    def _check_places(self, num_nodes: int) -> None:
+        """Check that digits of a place are enough for all nodes.
+
+        Raises:
+            ValueError: They are not.
+        """
+        self._stand_in_prefix(num_nodes, in_order=True)
+
+    def _stand_in_prefix(self, num_nodes: int, *, in_order: bool) -> Prefix | None:
         if not self.ordered:
             return None
+        places = None
+        if not in_order:
+            stream = torch.zeros(map_bytes(num_nodes), dtype=torch.uint8)
+            places = PlaceMap(stream, num_nodes)
         kind, numbers = self.parts[0]
         if kind == "place":
-            return Prefix(torch.tensor([0, num_nodes]), numbers, "place")
+            return Prefix(torch.tensor([0, num_nodes]), numbers, "place", places)
         leaves = math.prod(numbers)
         boundaries = torch.full((leaves + 1,), num_nodes)
         boundaries[0] = 0
-        return Prefix(boundaries, (leaves,))
+        return Prefix(boundaries, (leaves,), places=places)
 
     def __str__(self) -> str:
         """What :meth:`parse` reads."""
@@ -266,7 +297,7 @@ _DIGITS = ("spectral", "hash", "projection", "random")
 _MOST_PARTS = 128
 """By which seeds of recipes are apart."""
 _ORDERED = ("order", "place")
-"""Parts that the order of the nodes tells."""
+"""Parts that an order of the nodes implies."""
 _KINDS = ("tree", "order", "levels", "digits", *_DIGITS, "place")
 
 

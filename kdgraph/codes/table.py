@@ -19,13 +19,14 @@ class CodeTable:
     r"""The codes of N nodes, bit-packed.
 
     Node v is a row of :math:`\lceil \sum_j b_j / 8 \rceil` bytes, with
-    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j. Nodes in the order of a
-    partition may leave out the positions that their row tells.
+    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j. Positions that an order of
+    the nodes implies are not packed; for a graph that is not stored in that order there
+    is the map from its ids to places instead, see :class:`Prefix`.
 
     Args:
         packed: ``uint8`` ``[N, row_bytes]`` as :func:`kdgraph.ops.pack` gives it.
         codebook_sizes: The alphabet of each position, ``(K_1, ..., K_D)``.
-        prefix: What tells the first positions; ``packed`` then holds only the others,
+        prefix: What implies the first positions; ``packed`` then holds only the others,
             and is of width 0 where there are none. (default: ``None``)
 
     Raises:
@@ -137,7 +138,7 @@ class CodeTable:
 
     @classmethod
     def from_prefix(cls, prefix: Prefix) -> "CodeTable":
-        """The codes that a prefix tells, and no others: nothing stored per node.
+        """The codes that a prefix implies, and no others.
 
         Example:
             >>> prefix = Prefix(torch.tensor([0, 400, 1000]), (2,))
@@ -148,33 +149,32 @@ class CodeTable:
         return cls(packed, prefix.codebook_sizes, prefix)
 
     def reordered(self, order: Tensor | np.ndarray) -> "CodeTable":
-        """The same nodes in another order.
+        """The same nodes, numbered anew.
+
+        Implied positions follow: the map of the prefix changes, and is there only where
+        ids are not places.
 
         Args:
-            order: The node of each row, ``[N]``.
+            order: The node that id i stands for now, ``[N]``.
 
         Raises:
             TypeError: An order that is not of integers.
-            ValueError: Not an order of the nodes, or a table with a prefix, which holds
-                in one order only.
+            ValueError: Not an order of the nodes.
         """
-        if self.prefix is not None:
-            raise ValueError(
-                "rows that tell a prefix stay in their order; reorder explicit() codes"
-            )
-        order = torch.as_tensor(order)
+        order = torch.as_tensor(order, device=self.packed.device)
         if inverse_order(order).numel() != self.num_nodes:
             raise ValueError(
                 f"CodeTable expects an order of {self.num_nodes} nodes, got one of "
                 f"{order.numel()}"
             )
-        return CodeTable(self.packed[order], self.codebook_sizes)
+        prefix = None if self.prefix is None else self.prefix.reordered(order)
+        return CodeTable(self.packed[order.long()], self.codebook_sizes, prefix)
 
     def prefixed(self, prefix: Prefix) -> "CodeTable":
         """The codes with those of a prefix before them, at no bytes per node.
 
         Args:
-            prefix: What tells the positions before; rows are in its order.
+            prefix: What implies the positions before, for the same ids.
 
         Raises:
             ValueError: A table that has a prefix, or a prefix of other nodes.
@@ -244,17 +244,19 @@ class CodeTable:
 
     @property
     def nbytes(self) -> int:
-        """Exact bytes of the packed codes and the boundaries of a prefix."""
-        told = 0 if self.prefix is None else self.prefix.nbytes
-        return self.packed.numel() + told
+        """Exact bytes of the packed codes, and boundaries and map of a prefix."""
+        implied = 0 if self.prefix is None else self.prefix.nbytes
+        return self.packed.numel() + implied
 
     def codes(self, n_id: Tensor | None = None) -> Tensor:
         """The codes of some nodes, ``int64`` ``[B, D]``, or of all."""
         return read_codes(self.packed, n_id, self.packed_sizes, self.prefix)
 
     def __repr__(self) -> str:
-        """Sizes in one line."""
-        return f"CodeTable({self.num_nodes}, codebook_sizes={self.codebook_sizes})"
+        """Sizes in one line, and what implies the first positions."""
+        prefix = "" if self.prefix is None else f", prefix={self.prefix!r}"
+        sizes = self.codebook_sizes
+        return f"CodeTable({self.num_nodes}, codebook_sizes={sizes}{prefix})"
 
 
 def read_codes(
@@ -263,13 +265,13 @@ def read_codes(
     packed_sizes: Sequence[int],
     prefix: Prefix | None,
 ) -> Tensor:
-    """What the rows of nodes tell, and what they store, ``int64`` ``[B, D]``.
+    """What is implied for nodes, and what they store, ``int64`` ``[B, D]``.
 
     Args:
         packed: ``uint8`` ``[N, row_bytes(packed_sizes)]``.
         n_id: Flat ids ``[B]``, or ``None`` for all nodes.
         packed_sizes: The alphabets of the positions that are packed; maybe none.
-        prefix: What tells the positions before them, or ``None``.
+        prefix: What implies the positions before them, or ``None``.
 
     Raises:
         IndexError: Ids outside ``[0, N)``, on the CPU.

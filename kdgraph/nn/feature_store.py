@@ -96,8 +96,7 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
             vectors: Tensor = self.encoder(n_id)
             return vectors
         encoder = self.encoder
-        rows = encoder.row_ids(n_id)
-        given = encoder.packed, rows, encoder.packed_sizes, encoder.prefix
+        given = encoder.packed, n_id, encoder.packed_sizes, encoder.prefix
         return explicit_rows(*given).packed
 
     @override

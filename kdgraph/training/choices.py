@@ -1,5 +1,6 @@
 """What ``--coder auto`` may pick: codes off the graph, places, and learned codes."""
 
+import math
 from collections.abc import Iterator
 
 from kdgraph.codes import CodeRecipe
@@ -70,8 +71,8 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
         if given:
             raise ValueError(
                 f"no codes fit into {budget:,.0f} bytes: the smallest take "
-                f"{smallest.bytes:,}; allow {smallest.bytes / graph.num_nodes:.2f} "
-                "bytes per node, or a smaller --dim"
+                f"{smallest.bytes:,}; allow {_per_node(smallest, graph):.2f} bytes per "
+                "node, or a smaller --dim"
             )
         choices = {smallest.config: smallest}
         larger = f", none {COMPRESSION:.0f} times smaller than the table"
@@ -80,6 +81,11 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     origin = "codes read off the graph" if read else "codes that are learned"
     kind = "few" if few else "many"
     return ordered, f"{kind} labels, {graph.num_nodes:,} nodes: {origin}{larger}"
+
+
+def _per_node(choice: Choice, graph: Graph) -> float:
+    """Bytes per node that are enough, in hundredths."""
+    return math.ceil(100 * choice.bytes / graph.num_nodes) / 100
 
 
 def _budget(config: TrainConfig, graph: Graph) -> tuple[float, bool]:
@@ -183,8 +189,7 @@ def _families(num_nodes: int, *, few: bool, alone: bool) -> list[list[str]]:
         one = f"tree:{leaf}x{leaf}"
         three = f"{one}+tree:{other}x{other}+tree:{third}x{third}x{third}"
         return [
-            [f"{one}+spectral:{d}x{size}" for d in (4, 3, 2, 1)]
-            + [one, f"order{one[4:]}"],
+            [*(f"{one}+spectral:{d}x{size}" for d in (4, 3, 2, 1)), one],
             [f"{three}+spectral:{d}x{size}" for d in (4, 3, 2, 1)],
             [f"spectral:{d}x{size}" for d in (8, 6, 4, 2)],
         ]
@@ -201,7 +206,6 @@ def _families(num_nodes: int, *, few: bool, alone: bool) -> list[list[str]]:
             *(f"{three}+spectral:{d}x{size}" for d in (4, 3, 2)),
             *(f"{two}+spectral:{d}x{size}" for d in (4, 3, 2, 1)),
             f"tree:{trees[0]}",
-            f"order:{trees[0]}",
         ]
     ]
 

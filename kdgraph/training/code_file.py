@@ -13,8 +13,10 @@ from kdgraph.artifact.layout import Layout
 from kdgraph.artifact.verify import UNSIGNED, signed, unsigned
 from kdgraph.atomic import replacing
 from kdgraph.codes import CodeTable, Order, Prefix
+from kdgraph.ops import inverse_order
 
-_FORMAT = "kdgraph codes 1"
+_FORMAT, _OLD_FORMAT = "kdgraph codes 2", "kdgraph codes 1"
+"""Codes by the ids of the graph; those of old files come in the order of ``rows``."""
 _CODES, _BOUNDARIES, _ROWS = "codes", "boundaries", "rows"
 
 
@@ -23,8 +25,8 @@ class CodeFile:
 
     Reading codes off a large graph takes many minutes, so a run that was killed reads
     them here. The file holds the packed bytes, the boundaries of a prefix and the node
-    of each row where there are any, and in its metadata the alphabets, what was read
-    with which seed, the seconds it took, and checksums.
+    at each place of its order where there are any, and in its metadata the alphabets,
+    what was read with which seed, the seconds it took, and checksums.
 
     Args:
         path: The file.
@@ -85,14 +87,20 @@ class CodeFile:
         if not self.path.exists():
             return None
         try:
-            tensors, said = _read(self.path)
+            tensors, said, ordered = _read(self.path)
             if (said["recipe"], said["seed"]) != (self.recipe, self.seed):
                 return None
             prefix = None
             if said["prefix"] is not None:
                 prefix = Prefix(tensors[_BOUNDARIES], **said["prefix"])
+            rows = tensors.get(_ROWS)
+            places = None if rows is None else inverse_order(rows)
+            if places is not None and prefix is not None and not ordered:
+                prefix = prefix.reordered(places)
             table = CodeTable(tensors[_CODES], said["codebook_sizes"], prefix)
-            return Order(table, tensors.get(_ROWS)), float(said["coding_seconds"])
+            if places is not None and ordered:
+                table = table.reordered(places)
+            return Order(table, rows), float(said["coding_seconds"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{self.path} cannot be read ({_reason(error, self.path)}); remove it "
@@ -119,11 +127,12 @@ def _codes_digest(path: Path) -> str | None:
         return Layout.read(file, file_bytes).metadata.get("sha256_codes")
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], bool]:
+    """Tensors, what is said of them, and whether codes come in the order of rows."""
     tensors = {}
     with opened(str(path)) as (file, file_bytes):
         layout = Layout.read(file, file_bytes)
-        if layout.metadata.get("format") != _FORMAT:
+        if layout.metadata.get("format") not in (_FORMAT, _OLD_FORMAT):
             raise ValueError(f"its format is not {_FORMAT!r}")
         said = layout.metadata["sha256"]
         digest = hashlib.sha256(unsigned(layout.header, said))
@@ -136,7 +145,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 tensors[name] = whole.view(entry.shape)
         if digest.hexdigest() != said:
             raise ValueError("its checksum does not match: the file is damaged")
-    return tensors, json.loads(layout.metadata["content"])
+    ordered = layout.metadata["format"] == _OLD_FORMAT
+    return tensors, json.loads(layout.metadata["content"]), ordered
 
 
 def _reason(error: Exception, path: Path) -> str:

@@ -176,6 +176,14 @@ def code_recipe(config: TrainConfig) -> CodeRecipe | None:
     )
 
 
+def needs_order(config: TrainConfig) -> bool:
+    """Whether an order of the nodes implies what a method gives them."""
+    if config.method in RIVALS:
+        return RIVALS[config.method].ordered
+    recipe = code_recipe(config)
+    return recipe is not None and recipe.ordered
+
+
 def optimizer_groups(
     config: TrainConfig,
     encoder: Encoder,

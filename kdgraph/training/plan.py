@@ -22,12 +22,15 @@ class PlanRow:
         config: The configuration that trains it.
         inference_bytes: Kept after training.
         training_bytes: Weights, gradients and Adam state, codes included.
+        inference_bytes_in_order: Kept where the graph is stored in the order that
+            implies codes; where no order implies any, ``inference_bytes``.
     """
 
     method: str
     config: TrainConfig
     inference_bytes: int
     training_bytes: int
+    inference_bytes_in_order: int
 
 
 def plan(
@@ -100,15 +103,15 @@ def plan(
 
 def _row(method: str, config: TrainConfig, num_nodes: int) -> PlanRow:
     if config.method == "labelprop":
-        return PlanRow(method, config, 0, 0)
+        return PlanRow(method, config, 0, 0, 0)
     with without_memory(f"{num_nodes} nodes of width {config.dim}"):
         encoder = build_encoder(config, num_nodes)
         teacher = None
         if config.guidance == "pretrained":
             teacher = build_encoder(teacher_config(config), num_nodes)
         guides = build_guidance(config, encoder, teacher)
-    stored = encoder.inference_bytes()
-    return PlanRow(method, config, stored, training_bytes(config, encoder, guides))
+    stored, trains = encoder.inference_bytes(), training_bytes(config, encoder, guides)
+    return PlanRow(method, config, stored, trains, stored)
 
 
 def graph_bytes(num_nodes: int, num_edges: int, *, weighted: bool = True) -> int:

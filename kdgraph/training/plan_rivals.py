@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from kdgraph.codes.place_map import map_bytes
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import without_memory
 from kdgraph.training.plan import PlanRow
@@ -75,6 +76,7 @@ def plan_rival(config: TrainConfig, num_nodes: int) -> PlanRow | Unfit:
                 kept = rival.kept(config, num_nodes, Reading())
     except ValueError as error:
         return Unfit(config.method, str(error))
-    return PlanRow(
-        config.method, config, kept.inference_bytes(), trained.training_bytes()
-    )
+    in_order = kept.inference_bytes()
+    stored = in_order + rival.ordered * map_bytes(num_nodes)
+    trains = trained.training_bytes()
+    return PlanRow(config.method, config, stored, trains, in_order)

@@ -11,12 +11,18 @@ class Reading(NamedTuple):
     """What a method reads off a graph; empty for those that read nothing.
 
     Args:
-        codes: Of each node, by row.
-        rows: ``int64`` ``[N]``, the node that each row stands for; ``None`` where row
-            and node are the same.
+        codes: Of each node, by the ids of the graph.
+        rows: ``int64`` ``[N]``, the node at each place of the order in which nodes are
+            trained; ``None`` where they are trained as they are stored.
         vectors: ``[N, C]``, of each node.
     """
 
     codes: CodeTable | None = None
     rows: Tensor | None = None
     vectors: Tensor | None = None
+
+    def in_order(self) -> "Reading":
+        """The same for the graph in the order of ``rows``, whose ids are places."""
+        if self.codes is None or self.rows is None:
+            return self
+        return self._replace(codes=self.codes.reordered(self.rows))

@@ -44,6 +44,15 @@ class MethodResult:
         return self.seeds[0].inference_bytes
 
     @property
+    def inference_bytes_in_order(self) -> int:
+        """Kept where the graph is stored in the order that implies codes.
+
+        Then there is no map from ids to places; the same where no order implies any.
+        """
+        found = self.seeds[0].inference_bytes_in_order
+        return self.inference_bytes if found is None else found
+
+    @property
     def training_bytes(self) -> int:
         """Weights, gradients and optimizer state, guidance included."""
         return self.seeds[0].training_bytes
@@ -69,6 +78,12 @@ class MethodResult:
         """``full_bytes / inference_bytes``; ``None`` where nothing is stored."""
         return self.full_bytes / self.inference_bytes if self.inference_bytes else None
 
+    @property
+    def compression_ratio_in_order(self) -> float | None:
+        """The same of ``inference_bytes_in_order``."""
+        kept = self.inference_bytes_in_order
+        return self.full_bytes / kept if kept else None
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         coded = self.config.method == "kd"
@@ -89,6 +104,8 @@ class MethodResult:
             "inference_bytes": self.inference_bytes,
             "full_bytes": self.full_bytes,
             "compression_ratio": self.compression_ratio,
+            "inference_bytes_in_order": self.inference_bytes_in_order,
+            "compression_ratio_in_order": self.compression_ratio_in_order,
             "training_bytes": self.training_bytes,
             "full_training_bytes": 4 * self.full_bytes,
             "peak_rss_bytes": self.peak_rss_bytes,

@@ -44,6 +44,7 @@ from kdgraph.codes import (
     partition_graph,
     projection_codes,
 )
+from kdgraph.codes.place_map import map_bytes
 from kdgraph.codes.progress import Progress
 from kdgraph.composers.factors import covering_factors
 from kdgraph.data import Graph
@@ -88,6 +89,8 @@ class Rival:
             the scores are then those of it. (default: ``None``)
         kept: What ``finish`` leaves, in its sizes and without a trained table: for what
             only counts bytes. Given wherever ``finish`` is. (default: ``None``)
+        ordered: Whether its nodes come in the order that it reads, so that a map from
+            ids to places counts beside the encoder. (default: ``False``)
     """
 
     make: Make
@@ -95,6 +98,7 @@ class Rival:
     finish: Finish | None = None
     head: Head | None = None
     kept: Make | None = None
+    ordered: bool = False
 
 
 def budget(config: TrainConfig, num_nodes: int) -> int:
@@ -318,7 +322,20 @@ def _unfilled(method: Method) -> Make:
     return make
 
 
-_tensor_train = _within(TensorTrainEmbedding.within)
+def _tensor_train_metis(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
+    """The train that fits beside a map from ids to places.
+
+    Raises:
+        ValueError: The map alone does not fit.
+    """
+    most, places = budget(config, num_nodes), map_bytes(num_nodes)
+    if most <= places:
+        raise ValueError(
+            f"a tensor train over METIS does not fit max_bytes={most}: the map from "
+            f"ids to places takes {places} bytes of them; allow more"
+        )
+    return TensorTrainEmbedding.within(most - places, num_nodes, config.dim)
+
 
 RIVALS: dict[str, Rival] = {
     "full": Rival(_full),
@@ -331,8 +348,8 @@ RIVALS: dict[str, Rival] = {
     "qr-concat": Rival(_quotient_remainder("concat")),
     "robe": Rival(_within(ROBEEmbedding.within, block_size=1)),
     "dhe": Rival(_within(DeepHashEmbedding.within)),
-    "tensor-train": Rival(_tensor_train),
-    "tensor-train-metis": Rival(_tensor_train, _metis_order),
+    "tensor-train": Rival(_within(TensorTrainEmbedding.within)),
+    "tensor-train-metis": Rival(_tensor_train_metis, _metis_order, ordered=True),
     "position": Rival(_position, _position_levels),
     "position-hash": Rival(_position_hash, _position_hash_levels),
     "cce": Rival(_cce),

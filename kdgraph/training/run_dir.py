@@ -188,7 +188,7 @@ def codes_path(folder: Path, seed: int) -> Path:
 
 
 def order_path(folder: Path, seed: int) -> Path:
-    """Where it says which node each row of the model is, where they differ."""
+    """Where folders of older versions say which node is at each place of an order."""
     return folder / f"seed-{seed}.order.npy"
 
 

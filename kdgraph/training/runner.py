@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kdgraph.codes.place_map import map_bytes
 from kdgraph.data import Graph
 from kdgraph.training import choices
 from kdgraph.training.auto import Pick, pick
@@ -16,7 +17,7 @@ from kdgraph.training.choices import auto_choices
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.job import Job, OnCoding, OnEpoch
-from kdgraph.training.methods import check_sizes
+from kdgraph.training.methods import check_sizes, needs_order
 from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
 from kdgraph.training.ranks import Ranks
@@ -168,12 +169,19 @@ class Runner:
         for seed in range(seeds):
             done = None if run_dir is None else run_dir.result(seed)
             done = self.ranks.told(done)
+            if done is not None:
+                done = done.counting(self._map_bytes)
             if done is None:
                 # The adjacency is not needed where all seeds are finished.
                 job = job or self._job(hooks, run_dir)
                 done = SeedRun(job, seed).run()
             results.append(done)
         return MethodResult(self.graph, self.config, tuple(results), self.pick)
+
+    @property
+    def _map_bytes(self) -> int:
+        """Bytes of a map from ids to places, where the method needs an order."""
+        return map_bytes(self.graph.num_nodes) if needs_order(self.config) else 0
 
     def _job(self, hooks: Hooks, run_dir: RunDir | None) -> Job:
         full = self.config.batching == "full"

@@ -27,6 +27,10 @@ class SeedResult:
         reverted: Epochs after which a re-assignment of codes was taken back.
         processes: How many trained together.
         bytes_per_step: What each of them gave to the others in a step, on average.
+        inference_bytes_in_order: Kept where the graph is stored in the order that
+            implies codes, so that there is no map from its ids to places; where no
+            order implies any, ``inference_bytes``. ``None`` in results from before maps
+            were counted.
         label_head: What a label-spreading head on the class scores gives, see
             :func:`kdgraph.training.label_head.spread_head`.
     """
@@ -47,6 +51,21 @@ class SeedResult:
     label_head: dict[str, Any] | None = None
     processes: int = 1
     bytes_per_step: float = 0.0
+    inference_bytes_in_order: int | None = None
+
+    def counting(self, map_bytes: int) -> Self:
+        """The same with a map counted, where that is a result that counts none.
+
+        Args:
+            map_bytes: Of the map from ids to places; 0 where no order is needed.
+        """
+        if self.inference_bytes_in_order is not None:
+            return self
+        return dataclasses.replace(
+            self,
+            inference_bytes=self.inference_bytes + map_bytes,
+            inference_bytes_in_order=self.inference_bytes,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

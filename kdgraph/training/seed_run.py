@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from kdgraph.atomic import replacing
 from kdgraph.codes import clusters_of
+from kdgraph.codes.place_map import map_bytes
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
@@ -34,7 +33,7 @@ from kdgraph.training.networks import build_gnn
 from kdgraph.training.peak_memory import peak_rss_bytes
 from kdgraph.training.read_graph import read_graph
 from kdgraph.training.rivals import RIVALS
-from kdgraph.training.run_dir import artifact_path, order_path
+from kdgraph.training.run_dir import artifact_path
 from kdgraph.training.seed_result import SeedResult
 
 TEACHER, STUDENT = "teacher", "student"
@@ -82,25 +81,24 @@ class SeedRun:
         result = self._result(trainer, encoder, guides, targets)
         if job.run_dir is not None:
             # The result goes last: where it is, everything is.
-            if self.reading.rows is not None:
-                with replacing(order_path(job.run_dir.path, self.seed)) as file:
-                    np.save(file, self.reading.rows.numpy())
             if isinstance(encoder, KDEmbedding):
                 path = artifact_path(job.run_dir.path, self.seed)
                 save_classifier(
                     path,
                     encoder=encoder,
                     best=trainer.best,
-                    graph=self.graph,
+                    graph=job.graph,
                     config=job.config,
                     result=result,
+                    rows=self.reading.rows,
                 )
             job.run_dir.finish(result)
         return result
 
     def _reorder(self, rows: Tensor) -> None:
-        """Take the nodes in the order in which they were read."""
+        """Train the nodes in the order that implies codes: no map is read then."""
         job = self.job
+        self.reading = self.reading.in_order()
         self.graph = job.graph.permuted(rows.numpy())
         if self.adjacency is not None:
             self.adjacency = message_graph(job.config.model, self.graph, job.device)
@@ -260,6 +258,8 @@ class SeedRun:
             if rival is not None and rival.head is not None:
                 found = rival.head(self.graph, scores)
                 valid_score, test_score = found.valid_score, found.test_score
+        in_order = kept.inference_bytes()
+        needs_map = self.reading.rows is not None
         return SeedResult(
             seed=self.seed,
             test_score=test_score,
@@ -267,7 +267,8 @@ class SeedRun:
             best_epoch=progress.best_epoch,
             epochs=progress.epoch,
             seconds=progress.seconds,
-            inference_bytes=kept.inference_bytes(),
+            inference_bytes=in_order + needs_map * map_bytes(kept.num_nodes),
+            inference_bytes_in_order=in_order,
             training_bytes=trained,
             peak_rss_bytes=max(self.earlier_peak, peak_rss_bytes()),
             losses=progress.losses,

@@ -122,16 +122,6 @@ def test_trained_nodes_and_null_nodes_are_not_asked():
     assert found["map"] is None  # four choices say too little
 
 
-def test_codes_by_row_are_put_back_to_nodes():
-    graph = sbm(num_nodes=60, mean_degree=4, seed=0)
-    codes = torch.randint(9, (60, 2), generator=torch.Generator().manual_seed(0))
-    rows = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    expected = task.measure(made_up(codes, (9, 9)), graph)
-    found = task.measure(made_up(codes[rows], (9, 9)), graph, rows)
-    assert found["purity"] == expected["purity"]
-    assert found["majority"] == expected["majority"]
-
-
 def test_run_on_a_graph_that_is_generated(monkeypatch):
     graph = sbm(num_nodes=200, mean_degree=6, seed=0)
     monkeypatch.setattr(task, "load_graph", lambda name, root: graph)

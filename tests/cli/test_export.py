@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,21 +146,106 @@ def test_older_file_survives_a_refusal(
     }
 
 
-def test_stored_order_and_original_ids(
+def test_files_take_the_ids_of_the_graph_or_places(
     kdgraph: Kdgraph, npz: Path, tmp_path: Path
 ) -> None:
     run, codes = tmp_path / "run", "order:2x2+spectral:2x4"
     arguments = ["train", "--dataset", npz, "--epochs", 2, "--dim", 8, "--quiet"]
     done = kdgraph(*arguments, "--codes", codes, "--save", run)
     assert done.status == 0, done.err
-    files = {flag: tmp_path / f"{flag}.kdg.safetensors" for flag in (False, True)}
-    for flag, path in files.items():
-        options = ["--original-ids"] if flag else []
+    files = [tmp_path / f"{name}.kdg.safetensors" for name in ("ids", "alias", "rows")]
+    for path, options in zip(files, ([], ["--original-ids"], ["--rows"]), strict=True):
         done = kdgraph("export", run, "-o", path, *options)
         assert done.status == 0, done.err
-        assert ("note: its ids are rows" in done.out) is not flag
-    rows, nodes = (PackedEmbedding.load(files[flag]) for flag in (False, True))
-    order = torch.from_numpy(np.load(run / "seed-0.order.npy"))
+        assert ("the map from ids to places" in done.out) is (options != ["--rows"])
+        assert ("note: its ids are places" in done.out) is (options == ["--rows"])
+        assert ("warning: --original-ids" in done.err) is (
+            options == ["--original-ids"]
+        )
+    assert files[0].read_bytes() == files[1].read_bytes()
+    nodes, rows = (PackedEmbedding.load(path) for path in (files[0], files[2]))
+    assert nodes.prefix is not None
+    order = nodes.prefix.order()
     assert not torch.equal(order, torch.arange(len(order)))
     assert torch.equal(nodes(order), rows())
-    assert nodes.inference_bytes() == rows.inference_bytes() + 4 * len(order)
+    # 40 nodes of 6 bits.
+    assert nodes.inference_bytes() == rows.inference_bytes() + 30
+
+    graph = load_graph(npz)
+    score_of = read_artifact(files[0]).metadata["test_score"]
+    for path, own in ((files[0], graph), (files[2], graph.permuted(order.numpy()))):
+        encoder, gnn = load_classifier(path, own)
+        logits = gnn(encoder(), message_graph("gcn", own))
+        assert score(logits[own.test_idx], own.y[own.test_idx]) == score_of
+        other = own.permuted(torch.arange(40).roll(1))
+        with pytest.raises(ValueError, match="another graph .* in another order"):
+            load_classifier(path, other)
+    done = kdgraph("inspect", files[0])
+    assert "those of the graph, by a map to places" in done.out
+    assert "6 bits a node" in done.out
+    assert "map of ids" in done.out
+    assert "without a map" in kdgraph("inspect", files[2]).out
+
+
+def test_rows_are_of_an_order(
+    kdgraph: Kdgraph, trained: Path, npz: Path, tmp_path: Path
+) -> None:
+    done = kdgraph("export", trained, "-o", tmp_path / "out", "--rows")
+    assert done.status == 2
+    assert "no map to leave out: no order of the nodes implies" in done.sentence
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_of_an_older_version(kdgraph: Kdgraph, npz: Path, tmp_path: Path) -> None:
+    """Its model is in the order of a file beside it, and its bytes lack the map."""
+    run, codes = tmp_path / "run", "order:2x2+spectral:2x4"
+    arguments = ["train", "--dataset", npz, "--epochs", 2, "--dim", 8, "--quiet"]
+    arguments += ["--codes", codes, "--save", run, "--json", tmp_path / "out.json"]
+    assert kdgraph(*arguments).status == 0
+    said = json.loads((tmp_path / "out.json").read_text())
+    path, result = run / "seed-0.kdg.safetensors", run / "seed-0.json"
+    new = PackedEmbedding.load(path)
+    artifact = read_artifact(path)
+    assert new.prefix is not None
+    order = new.prefix.order()
+    old = PackedEmbedding(new.code_table().reordered(order), new.composer)
+    metadata = {
+        key: value for key, value in artifact.metadata.items() if "order" not in key
+    }
+    old.save(path, gnn=artifact.gnn, metadata=metadata | {"graph_fingerprint": "0"})
+    as_version_1(path)
+    np.save(run / "seed-0.order.npy", order.numpy())
+    found = json.loads(result.read_text())
+    found["inference_bytes"] = found.pop("inference_bytes_in_order")
+    result.write_text(json.dumps(found))
+
+    with pytest.warns(UserWarning, match="does not hold the map"):
+        load_classifier(path)
+    assert "does not hold the map" in kdgraph("inspect", path).out
+    file = tmp_path / "again.kdg.safetensors"
+    assert kdgraph("export", run, "-o", file).status == 0
+    graph = load_graph(npz)
+    encoder, gnn = load_classifier(file, graph)
+    assert torch.equal(encoder(), new())
+    logits = gnn(encoder(), message_graph("gcn", graph))
+    found = score(logits[graph.test_idx], graph.y[graph.test_idx])
+    assert found == said["test_score"]["mean"]
+    # The same command has nothing to train, and counts what it counts now.
+    assert kdgraph(*arguments).status == 0
+    again = json.loads((tmp_path / "out.json").read_text())
+    for key in ("inference_bytes", "inference_bytes_in_order", "compression_ratio"):
+        assert again[key] == said[key]
+
+
+def as_version_1(path: Path) -> None:
+    """Rewrite a file without a map as versions before maps wrote it."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    header["__metadata__"] |= {"format_version": "1", "sha256": "0" * 64}
+    text = json.dumps(header, separators=(",", ":"))
+    text += " " * (-len(text) % 8)
+    start, stop = header["codes"]["data_offsets"]
+    front = struct.pack("<Q", len(text)) + text.encode()
+    digest = hashlib.sha256(front + data[:start] + data[stop:]).hexdigest()
+    path.write_bytes(front.replace(b"0" * 64, digest.encode()) + data)

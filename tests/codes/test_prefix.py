@@ -11,7 +11,7 @@ import torch
 from kdgraph import KDEmbedding
 from kdgraph.code_stats import code_stats
 from kdgraph.coders import FixedCoder
-from kdgraph.codes import CodeTable, Prefix, random_codes
+from kdgraph.codes import CodeTable, PlaceMap, Prefix, random_codes
 
 KINDS = ("levels", "digits")
 # Six leaves: one is empty, one has a single node.
@@ -244,9 +244,21 @@ def test_rows_out_of_range_do_not_pass(positions, bad):
             r"rows \[N, 0\] for K = \(\)",
         ),
         (
-            lambda: table_of().reordered(torch.arange(12)),
+            lambda: Prefix(
+                BOUNDARIES, (2, 3), places=PlaceMap.from_places(torch.arange(5))
+            ),
             ValueError,
-            "stay in their order",
+            "a map of 5 nodes and boundaries of 12",
+        ),
+        (
+            lambda: table_of().reordered(torch.arange(11)),
+            ValueError,
+            "order of 12 nodes, got one of 11",
+        ),
+        (
+            lambda: table_of().prefix.reordered(torch.arange(13)),
+            ValueError,
+            "order of 12 nodes, got one of 13",
         ),
         (
             lambda: random_codes(12, 2, 5).reordered(torch.arange(11)),
@@ -272,3 +284,50 @@ def test_reordered_rows():
     assert torch.equal(
         table.reordered(order.numpy().astype(np.int32)).codes(), table.codes()[order]
     )
+
+
+@pytest.mark.parametrize("positions", [0, 2])
+@pytest.mark.parametrize("kind", ["levels", "digits"])
+def test_reordered_ids_of_implied_codes(positions, kind):
+    """The map follows whatever ids there are, and is gone where ids are places."""
+    table = table_of(kind, positions=positions)
+    codes, first, second = table.codes(), torch.randperm(12), torch.randperm(12)
+    once = table.reordered(first)
+    assert torch.equal(once.codes(), codes[first])
+    assert torch.equal(once.codes(torch.tensor([7, 7, 0])), codes[first][[7, 7, 0]])
+    assert torch.equal(once.explicit().codes(), codes[first])
+    twice = once.reordered(second.int().numpy())
+    assert torch.equal(twice.codes(), codes[first[second]])
+    # 4 bits for each of 12 nodes.
+    assert once.nbytes == twice.nbytes == table.nbytes + 6
+    assert torch.equal(once.prefix.order(), first.argsort())
+    back = once.reordered(once.prefix.order())
+    assert back.prefix.places is None
+    assert torch.equal(back.packed, table.packed)
+    assert torch.equal(table.prefix.order(), torch.arange(12))
+
+
+@pytest.mark.parametrize("bad", BAD_ROWS)
+def test_mapped_ids_out_of_range_do_not_pass(bad):
+    table = table_of(positions=0).reordered(torch.arange(12).flip(0))
+    encoder = KDEmbedding(12, 8, coder=FixedCoder(table), composer="sum").export()
+    torch.compiler.reset()
+    compiled = torch.compile(encoder, fullgraph=True, backend="aot_eager")
+    assert torch.equal(compiled(torch.arange(3)), encoder(torch.arange(3)))
+    for call in (table.codes, encoder, encoder.codes, compiled):
+        with pytest.raises(IndexError):
+            call(torch.tensor(bad))
+
+
+def test_the_explicit_copy_is_counted_and_kept_up():
+    table = table_of().reordered(torch.arange(12).flip(0))
+    encoder = KDEmbedding(12, 8, coder=FixedCoder(table), composer="sum")
+    before = encoder.training_bytes()
+    features = encoder.coded()
+    # Positions of 1, 3, 3 and 3 bits: two bytes a node.
+    assert encoder.training_bytes() == before + 12 * 2
+    assert torch.equal(features.dense(), encoder())
+    assert "rows" not in "".join(encoder.state_dict())
+    encoder.coder.packed.copy_(encoder.coder.packed.flip(0))
+    assert torch.equal(encoder.coded().dense(), encoder())
+    assert encoder.training_bytes() == before + 12 * 2

@@ -65,7 +65,7 @@ def test_sizes_by_hand() -> None:
     assert recipe.stored_bytes(1000) == 4000
 
 
-def test_an_order_costs_its_boundaries_alone() -> None:
+def test_an_order_costs_its_boundaries_and_a_map() -> None:
     recipe = CodeRecipe.parse("order:16x16+tree:8x8+spectral:4x64")
     assert recipe.codebook_sizes == (256, 64, 64, 64, 64, 64)
     assert recipe.trees == ((16, 16), (8, 8), None, None, None, None)
@@ -73,8 +73,12 @@ def test_an_order_costs_its_boundaries_alone() -> None:
     assert recipe.ordered
     # 5 x 6 bits, and 257 boundaries of 4 bytes.
     assert recipe.row_bytes == 4
-    assert recipe.stored_bytes(1000) == 4 * 1000 + 4 * 257
-    assert CodeRecipe.parse("order:16x16").stored_bytes(10**6) == 4 * 257
+    # 10 bits for each of 1,000 nodes, 20 for each of a million.
+    assert recipe.stored_bytes(1000) == 4 * 1000 + 4 * 257 + 1250
+    assert recipe.stored_bytes(1000, in_order=True) == 4 * 1000 + 4 * 257
+    order = CodeRecipe.parse("order:16x16")
+    assert order.stored_bytes(10**6) == 4 * 257 + 2_500_000
+    assert order.stored_bytes(10**6, in_order=True) == 4 * 257
 
 
 @pytest.mark.parametrize(
@@ -123,7 +127,7 @@ def test_positions_are_those_of_each_part_alone(adj, seed: int) -> None:
     assert torch.equal(built.codes.codes(), torch.cat(expected, dim=1))
 
 
-def test_rows_of_an_order_hold_the_codes_of_their_nodes(adj) -> None:
+def test_codes_of_an_order_are_those_of_the_nodes(adj) -> None:
     built = CodeRecipe.parse("order:4x4+tree:3x3+spectral:2x8").build(adj, seed=1)
     own = SEEDS_APART
     expected = torch.cat(
@@ -136,7 +140,11 @@ def test_rows_of_an_order_hold_the_codes_of_their_nodes(adj) -> None:
     )
     assert built.rows is not None
     assert built.rows.sort().values.tolist() == list(range(300))
-    assert torch.equal(built.codes.codes(), expected[built.rows])
+    assert torch.equal(built.codes.codes(), expected)
+    moved = built.codes.reordered(built.rows)
+    assert torch.equal(moved.codes(), expected[built.rows])
+    # 300 nodes of 9 bits.
+    assert moved.nbytes == built.codes.nbytes - 338
 
 
 def test_places_are_those_of_a_partition(adj) -> None:
@@ -147,14 +155,16 @@ def test_places_are_those_of_a_partition(adj) -> None:
     assert built.rows.tolist() == order.tolist()
     codes = built.codes.codes()
     places = torch.arange(300)
-    assert torch.equal(codes[:, 0] * 80 + codes[:, 1] * 16 + codes[:, 2], places)
+    found = codes[:, 0] * 80 + codes[:, 1] * 16 + codes[:, 2]
+    assert torch.equal(found[built.rows], places)
     hashes = hash_codes(300, 1, 7, seed=2 * SEEDS_APART + 1).codes()
-    assert torch.equal(codes[:, 3:], hashes[built.rows])
+    assert torch.equal(codes[:, 3:], hashes)
     assert recipe.trees == (None,) * 4
     assert recipe.movable == (3,)
-    # Two ends of 4 bytes, and 3 bits a node.
-    assert built.codes.nbytes == recipe.stored_bytes(300) == 8 + 300
-    assert recipe.stand_in(300).nbytes == 308
+    # Two ends of 4 bytes, 3 bits a node in a byte, and 9 bits a node of the map.
+    assert built.codes.nbytes == recipe.stored_bytes(300) == 8 + 300 + 338
+    assert recipe.stand_in(300).nbytes == 646
+    assert recipe.stand_in(300, in_order=True).nbytes == 308
 
 
 def test_more_nodes_than_places_are_told_at_once() -> None:
@@ -165,13 +175,13 @@ def test_more_nodes_than_places_are_told_at_once() -> None:
         CodeRecipe.parse("place:4x5x14").build(Counted())
 
 
-def test_an_order_alone_stores_nothing_per_node(adj) -> None:
+def test_an_order_alone_stores_nothing_but_a_map(adj) -> None:
     recipe = CodeRecipe.parse("order:4x4")
     built = recipe.build(adj)
     leaves = torch.from_numpy(partition_graph(adj, (4, 4)).leaves())
     assert built.rows is not None
-    assert torch.equal(built.codes.codes()[:, 0], leaves[built.rows])
-    assert built.codes.nbytes == recipe.stored_bytes(300) == 4 * 17
+    assert torch.equal(built.codes.codes()[:, 0], leaves)
+    assert built.codes.nbytes == recipe.stored_bytes(300) == 4 * 17 + 338
 
 
 @pytest.mark.parametrize("kind", ["tree", "spectral", "hash", "random"])

@@ -93,8 +93,9 @@ def test_many_labels_refine_codes_and_learn_them_among_others(many: Graph) -> No
 @pytest.mark.parametrize(
     ("ratio", "ranks"),
     # 600 nodes in 8 x 9 x 9 places and 128 channels in 5 x 5 x 6 columns: 26 codewords
-    # of 6 r^2 numbers, as float32 or in a byte each, in so many of 307,200 bytes.
-    [(10, [7, 14]), (50, [6]), (100, [4])],
+    # of 6 r^2 numbers, as float32 or in a byte each, in so many of 307,200 bytes, less
+    # 750 of the map from ids to places, 10 bits each.
+    [(10, [6, 13]), (50, [5]), (70, [4]), (100, [])],
 )
 def test_a_ring_has_the_rank_that_fits(
     blocks: Graph, ratio: float, ranks: list[int]
@@ -102,11 +103,11 @@ def test_a_ring_has_the_rank_that_fits(
     choices, _ = auto_choices(auto(compression=ratio), blocks)
     rings = [one for one in choices if is_ring(one.config)]
     assert [ring.config.rank for ring in rings] == ranks
-    assert {ring.config.codes for ring in rings} == {"place:8x9x9"}
+    assert {ring.config.codes for ring in rings} <= {"place:8x9x9"}
     for ring in rings:
         numbers = 26 * 6 * (ring.config.rank or 0) ** 2
         # Two ends of the order, and a scale of two bytes for each codebook.
-        assert ring.bytes == numbers + 8 + 6
+        assert ring.bytes == numbers + 8 + 6 + 750
 
 
 @pytest.mark.parametrize("storage", ["float32", "bfloat16", "int8"])
@@ -118,7 +119,7 @@ def test_a_ring_in_every_storage(blocks: Graph, storage: str) -> None:
         codes = recipe.build(blocks.adj).codes
         encoder = build_encoder(choice.config, 600, Reading(codes))
         assert choice.bytes == encoder.inference_bytes() <= 4 * 600 * 128 / 50
-    assert choices[-1].config.rank == {"float32": 3, "bfloat16": 4, "int8": 6}[storage]
+    assert choices[-1].config.rank == {"float32": 2, "bfloat16": 4, "int8": 5}[storage]
 
 
 def test_a_ring_of_a_rank(blocks: Graph) -> None:
@@ -327,7 +328,7 @@ def test_bytes_are_exact_in_every_storage(
         encoder = build_encoder(choice.config, 600, Reading(codes))
         assert choice.bytes == encoder.inference_bytes()
     if dim == 6:
-        assert [choice.config.codes for choice in choices] == ["order:8x8"]
+        assert [choice.config.codes for choice in choices] == ["tree:8x8"]
 
 
 def test_more_room_is_used(blocks: Graph) -> None:
@@ -343,7 +344,7 @@ def test_more_room_is_used(blocks: Graph) -> None:
     [
         (
             {"bytes_per_node": 1.0, "composer": "sum"},
-            "no codes fit into 600 bytes: the smallest take 1,288; allow 2.15 bytes",
+            "no codes fit into 600 bytes: the smallest take 1,628; allow 2.72 bytes",
         ),
         ({"compression": 3000}, "no codes fit into 102 bytes: .* or a smaller --dim"),
         (
@@ -360,10 +361,10 @@ def test_budgets_refused(blocks: Graph, asked: dict[str, Any], says: str) -> Non
 
 
 def test_the_smallest_that_is_named_does_fit(blocks: Graph) -> None:
-    (choice,) = auto_choices(auto(bytes_per_node=2.15), blocks)[0]
-    assert choice.bytes == 1288
+    (choice,) = auto_choices(auto(bytes_per_node=2.72), blocks)[0]
+    assert choice.bytes == 1628
     # Below that there is a product of a few numbers.
-    products = auto_choices(auto(bytes_per_node=2.14), blocks)[0]
+    products = auto_choices(auto(bytes_per_node=2.71), blocks)[0]
     assert all(is_ring(one.config) for one in products)
     assert [one.config.rank for one in products] == [1, 2]
 
@@ -425,18 +426,22 @@ def test_scores_are_means_over_seeds(blocks: Graph) -> None:
 @pytest.mark.parametrize(("gain", "taken"), [(0.5, 0), (0.99, 0), (1.01, 1)])
 def test_a_larger_code_must_be_worth_it(many: Graph, gain: float, taken: int) -> None:
     found, names, _ = decide(
-        many, lambda choice, _: 0.5 + (gain * WORTH if choice == 1 else 0.0)
+        many,
+        lambda choice, _: 0.5 + (gain * WORTH if choice == 1 else 0.0),
+        compression=20,
     )
     assert name(found.config) == names[taken]
 
 
 def test_within_a_tenth_size_does_not_count(blocks: Graph) -> None:
-    choices, _ = auto_choices(auto(), blocks)
+    choices, _ = auto_choices(auto(compression=60), blocks)
     sizes = [choice.bytes for choice in choices]
     assert sizes[1] > 1.1 * sizes[0]
     assert sizes[2] < 1.1 * sizes[1]
     found, names, _ = decide(
-        blocks, lambda choice, _: 0.5 + [0.0, 2.0, 2.1, 0.0][choice] * WORTH
+        blocks,
+        lambda choice, _: 0.5 + [0.0, 2.0, 2.1, 0.0][choice] * WORTH,
+        compression=60,
     )
     assert name(found.config) == names[2]
 
@@ -460,8 +465,8 @@ def test_a_slower_graph_is_tried_with_one_seed(
 
 
 def test_a_budget_without_choice_tries_nothing(blocks: Graph) -> None:
-    found = pick(auto(bytes_per_node=2.15), blocks, never, lambda _: None)
-    assert found.config.codes == "order:8x8"
+    found = pick(auto(bytes_per_node=2.72), blocks, never, lambda _: None)
+    assert found.config.codes == "tree:8x8"
 
 
 class FakeRun:

@@ -86,9 +86,9 @@ def test_flipped_bits_and_cuts_are_noticed(tmp_path: Path) -> None:
 def test_another_version_is_named(tmp_path: Path) -> None:
     file = CodeFile(tmp_path / "codes", RECIPES[0], 3)
     file.save(read(RECIPES[0]), 1.0)
-    newer = file.path.read_bytes().replace(b"kdgraph codes 1", b"kdgraph codes 2")
+    newer = file.path.read_bytes().replace(b"kdgraph codes 2", b"kdgraph codes 3")
     file.path.write_bytes(newer)
-    with pytest.raises(ValueError, match=r"format is not 'kdgraph codes 1'\); remove"):
+    with pytest.raises(ValueError, match=r"format is not 'kdgraph codes 2'\); remove"):
         file.load()
 
 
