@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from kdgraph.artifact import LACKS_MAP, Artifact, read_artifact
+from kdgraph.artifact import Artifact, read_artifact
+from kdgraph.artifact.reader import LACKS_MAP
 from kdgraph.cli.format import human_bytes, text_table
 from kdgraph.packed import PackedEmbedding
 

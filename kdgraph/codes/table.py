@@ -19,9 +19,9 @@ class CodeTable:
     r"""The codes of N nodes, bit-packed.
 
     Node v is a row of :math:`\lceil \sum_j b_j / 8 \rceil` bytes, with
-    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j. Positions that an order of
-    the nodes implies are not packed; for a graph that is not stored in that order there
-    is the map from its ids to places instead, see :class:`Prefix`.
+    :math:`b_j = \lceil \log_2 K_j \rceil` bits for position j. Positions that an order
+    of the nodes implies are not packed; for a graph that is not stored in that order
+    there is the map from its ids to places instead, see :class:`Prefix`.
 
     Args:
         packed: ``uint8`` ``[N, row_bytes]`` as :func:`kdgraph.ops.pack` gives it.
