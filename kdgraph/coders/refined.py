@@ -151,6 +151,9 @@ class RefinedCoder(FixedCoder):
     def restore(self, packed: Tensor) -> None:
         """Take back codes, packed as ``packed`` was or as a code table holds them.
 
+        Codebooks that go back with them need the state that the optimizer had for them
+        then: moments of what is thrown away would move them on in its direction.
+
         Raises:
             ValueError: Bytes of another shape or type.
         """

@@ -101,7 +101,7 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, Any] = {}
         steps = batching.steps if config.by_rows else None
-        self.refinement = Refinement(model, steps, self.ranks)
+        self.refinement = Refinement(model, self.optimizer, steps, self.ranks)
         self._forward = self.ranks.parallel(self.model, self.optimizer.rows)
 
     @property
@@ -272,8 +272,7 @@ class Trainer:
             packed = coder.packed if stays else encoder.code_table().packed
             kept["packed"] = packed.cpu()
             kept["composer"] = _copied(encoder.composer.stored_tensors())
-            if self.refinement.coder is not None:
-                kept["trained"] = _copied(encoder.composer.state_dict())
+            kept |= self.refinement.snapshot()
         else:
             kept["encoder"] = _copied(encoder.state_dict())
         return kept

@@ -1,6 +1,7 @@
 """Optimizers: Adam for what every step moves, and row by row for what a batch does."""
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import nn
@@ -43,6 +44,25 @@ class Optimizers:
         """Move everything that has a gradient."""
         for one in self.each:
             one.step()
+
+    def state_of(self, parameters: Iterable[nn.Parameter]) -> list[dict[str, Any]]:
+        """A copy of what is kept for each of some parameters."""
+        return [copy.deepcopy(self._kept(parameter)) for parameter in parameters]
+
+    def restore(
+        self, parameters: Iterable[nn.Parameter], states: list[dict[str, Any]]
+    ) -> None:
+        """Go back to what :meth:`state_of` gave for the same parameters."""
+        for parameter, state in zip(parameters, states, strict=True):
+            kept = self._kept(parameter)
+            for name, value in state.items():
+                kept[name].copy_(value)
+
+    def _kept(self, parameter: nn.Parameter) -> dict[str, Any]:
+        for one in self.each:
+            if parameter in one.state:
+                return one.state[parameter]
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Their states, in their order."""

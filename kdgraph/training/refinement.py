@@ -3,11 +3,13 @@
 from typing import Any
 
 import torch
+from torch import nn
 
 from kdgraph.coders import RefinedCoder
 from kdgraph.embedding import KDEmbedding
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.gradient_window import GradientWindow
+from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.ranks import Ranks
 
 
@@ -15,8 +17,9 @@ class Refinement:
     """Watch the re-assignments of a :class:`kdgraph.coders.RefinedCoder`.
 
     When validation has not improved by the time the next one would be due, codes,
-    codebooks and network go back to the best epoch, and codes stay from then on. The
-    best epoch is kept anyway, so that this adds nothing per node.
+    codebooks, network and what the optimizer keeps for them go back to the best epoch,
+    and codes stay from then on. This adds nothing per node to what is kept of the best
+    epoch anyway.
 
     In mini-batches, gradients are summed over steps, see :class:`GradientWindow`. Of
     processes that train together each re-chooses the codes of its part of the nodes,
@@ -24,6 +27,7 @@ class Refinement:
 
     Args:
         model: The model; nothing is done for other coders.
+        optimizer: What trains it.
         steps: Of an epoch of mini-batches; ``None`` for a full batch.
             (default: ``None``)
         ranks: The processes that train together. (default: this one)
@@ -32,10 +36,12 @@ class Refinement:
     def __init__(
         self,
         model: NodeClassifier,
+        optimizer: Optimizers,
         steps: int | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         self.model = model
+        self.optimizer = optimizer
         encoder = model.encoder
         coder = encoder.coder if isinstance(encoder, KDEmbedding) else None
         self.coder = coder if isinstance(coder, RefinedCoder) else None
@@ -75,6 +81,19 @@ class Refinement:
         )
         self.ranks.fill(packed[window.start : window.stop])
 
+    def snapshot(self) -> dict[str, Any]:
+        """What of an epoch is needed to go back to it, beside codes and network."""
+        encoder = self.model.encoder
+        if self.coder is None or not isinstance(encoder, KDEmbedding):
+            return {}
+        state = encoder.composer.state_dict()
+        return {
+            "trained": {
+                name: one.detach().cpu().clone() for name, one in state.items()
+            },
+            "optimizer": self.optimizer.state_of(self._parameters()),
+        }
+
     def judge(self, epoch: int, best_valid: float, best: dict[str, Any]) -> bool:
         """Take codes back if the last re-assignment had its time and did not pay.
 
@@ -96,8 +115,16 @@ class Refinement:
         if isinstance(encoder, KDEmbedding):
             encoder.composer.load_state_dict(best["trained"])
         self.model.gnn.load_state_dict(best["gnn"])
+        if "optimizer" in best:  # older checkpoints have none
+            self.optimizer.restore(self._parameters(), best["optimizer"])
         coder.halt()
         return True
+
+    def _parameters(self) -> list[nn.Parameter]:
+        """What goes back to the best epoch."""
+        encoder, gnn = self.model.encoder, self.model.gnn
+        own = encoder.composer.parameters() if isinstance(encoder, KDEmbedding) else ()
+        return [*own, *gnn.parameters()]
 
     def state_dict(self) -> dict[str, Any]:
         """What a later run needs to go on in the middle of an epoch."""

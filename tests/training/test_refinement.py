@@ -17,6 +17,7 @@ from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.gradient_window import GradientWindow
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.networks import build_gnn
+from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.refinement import Refinement
 
@@ -65,7 +66,7 @@ def begun(make_config: MakeConfig, best_valid: float) -> tuple[Any, Any, Any, An
     """A re-assignment in epoch 4, when validation stood at ``best_valid``."""
     coder = RefinedCoder("random", every=3, start=4, stop=20)
     model = make_model(make_config, coder)
-    refinement = Refinement(model)
+    refinement = Refinement(model, Optimizers(make_config(), model))
     for epoch in range(4):
         refinement.before_step(epoch, best_valid)
         assert refinement.mark is None
@@ -114,7 +115,8 @@ def test_what_pays_is_kept_and_the_next_is_judged_anew(
 
 @pytest.mark.parametrize("coder", ["softmax", "fixed"])
 def test_other_coders_are_left_alone(make_config: MakeConfig, coder: str) -> None:
-    refinement = Refinement(make_model(make_config, coder))
+    model = make_model(make_config, coder)
+    refinement = Refinement(model, Optimizers(make_config(), model))
     for epoch in range(60):
         refinement.before_step(epoch, 0.5)
         assert not refinement.judge(epoch + 1, 0.5, {})
@@ -169,6 +171,30 @@ def test_codes_that_were_taken_back_are_those_of_the_best_epoch(
     equal = dict(seen)
     assert not equal[reverted[0] - 1]
     assert equal[reverted[0]]
+
+
+def test_the_optimizer_goes_back_with_what_it_moves(
+    graph: Graph, make_config: MakeConfig
+) -> None:
+    """Steps and moments of codebooks and network are those of the best epoch."""
+    seen: dict[int, list[Any]] = {}
+    best: list[int] = []
+
+    def watch(_: int, __: str, trainer: Trainer) -> None:
+        model, states = trainer.model, trainer.optimizer.each[0].state
+        encoder = model.encoder
+        assert isinstance(encoder, KDEmbedding)
+        moved = [*encoder.composer.parameters(), *model.gnn.parameters()]
+        kept = [value.clone() for one in moved for value in states[one].values()]
+        seen[trainer.progress.epoch] = kept
+        best.append(trainer.progress.best_epoch + 1)
+
+    reverted = Runner(graph, refined(make_config)).run(1, watch).seeds[0].reverted[0]
+    back, away = seen[reverted], seen[reverted - 1]
+    wanted = seen[best[reverted - 1]]
+    assert len(back) == len(wanted) >= 3 * 3
+    assert all(torch.equal(*pair) for pair in zip(back, wanted, strict=True))
+    assert not any(torch.equal(*pair) for pair in zip(back, away, strict=True))
 
 
 def test_nothing_is_taken_back_before_anything_is_re_assigned(
@@ -261,7 +287,8 @@ class TestMiniBatches:
             torch.manual_seed(0)
             coder = RefinedCoder("random", every=1, start=0, share=0.5, step=2.0)
             model = make_model(make_config, coder)
-            refinement = Refinement(model, 1, _Apart(rank, size))
+            adam = Optimizers(make_config(), model)
+            refinement = Refinement(model, adam, 1, _Apart(rank, size))
             refinement.before_step(0, 0.5)
             assert coder.collect is not None
             coder.collect(torch.arange(40), gradient)
