@@ -11,6 +11,12 @@ import torch
 
 from kdgraph.cli import export, inspect, plan, prepare, train
 from kdgraph.cli.interrupt import Stopped, stop_at_once
+from kdgraph.cli.messages import (
+    PLEASE_REPORT,
+    means_the_user,
+    one_line,
+    plain_warnings,
+)
 from kdgraph.cli.parser import USER_ERROR, Parser
 from kdgraph.cli.together import is_first, is_parted
 from kdgraph.version import __version__
@@ -44,6 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0, or 2 for bad input, 1 for a run that failed, 130 after Ctrl-C, 143 after
         SIGTERM, 141 when the output is a pipe that nobody reads.
+
+    Raises:
+        Exception: A fault of ours or of a library, with a note that asks for a report.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that lacks a character is no reason to lose the table.
@@ -78,7 +87,7 @@ def build_parser() -> Parser:
 def _dispatch(argv: Sequence[str] | None) -> int:
     arguments = build_parser().parse_args(argv)
     try:
-        with stop_at_once():
+        with stop_at_once(), plain_warnings():
             arguments.run(arguments)
     except KeyboardInterrupt as error:
         save = getattr(arguments, "save", None)
@@ -91,16 +100,16 @@ def _dispatch(argv: Sequence[str] | None) -> int:
         return _fail(f"{what}{hint}", KILLED + number)
     except BrokenPipeError:
         raise
-    except (ValueError, TypeError, IndexError, OverflowError, OSError) as error:
-        full = isinstance(error, OSError) and error.errno in _FULL
-        return _fail(_sentence(error), FAILED if full else USER_ERROR)
-    except FloatingPointError as error:
-        return _fail(_sentence(error), FAILED)
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if _is_out_of_memory(error):
             return _fail(_OUT_OF_MEMORY, FAILED)
-        if is_parted(error):
+        if means_the_user(error):
+            full = isinstance(error, OSError) and error.errno in _FULL
+            failed = full or isinstance(error, FloatingPointError)
+            return _fail(_sentence(error), FAILED if failed else USER_ERROR)
+        if isinstance(error, RuntimeError) and is_parted(error):
             return _fail(_PARTED, FAILED)
+        error.add_note(PLEASE_REPORT)
         raise
     return 0
 
@@ -117,12 +126,14 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}"
-    return " ".join(str(error).split())
+    return one_line(error)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if not isinstance(error, RuntimeError):
+        return False
     # The CPU allocator has no exception of its own.
     message = str(error).lower()
     return "can't allocate memory" in message or "not enough memory" in message

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdgraph.training.rivals import RIVALS
+from kdgraph.training.stored import stored_fields
 
 METHODS = ("kd", *RIVALS, "labelprop")
 MODELS = ("gcn", "sage", "gat", "gin")
@@ -171,15 +172,15 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """The inverse of :meth:`as_dict`.
+        """The inverse of :meth:`as_dict`, for what another version wrote too.
+
+        Keys that this version does not know are left out, and a warning names them;
+        for keys that older versions did not have see :func:`added`.
 
         Raises:
-            ValueError: An unknown name.
+            ValueError: A value out of range.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise ValueError(f"unknown configuration keys {unknown}")
+        values = stored_fields(cls, values)
         size = values.get("codebook_size")
         if isinstance(size, Sequence) and not isinstance(size, str):
             values = values | {"codebook_size": tuple(size)}

@@ -22,6 +22,7 @@ from kdgraph.training.model_file import best_embedding
 from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.refinement import Refinement
+from kdgraph.training.stored import stored_fields
 
 Observer = Callable[["Trainer"], None]
 
@@ -156,7 +157,7 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.best = state["best"]
-        self.progress = Progress(**state["progress"])
+        self.progress = Progress(**stored_fields(Progress, state["progress"]))
         self.refinement.load_state_dict(state["refinement"])
         torch.set_rng_state(state["rng"])
         if self.device.type == "cuda" and "cuda_rng" in state:

@@ -59,10 +59,11 @@ class Optimizers:
                 kept[name].copy_(value)
 
     def _kept(self, parameter: nn.Parameter) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
         for one in self.each:
             if parameter in one.state:
-                return one.state[parameter]
-        return {}
+                kept = one.state[parameter]
+        return kept
 
     def state_dict(self) -> dict[str, Any]:
         """Their states, in their order."""

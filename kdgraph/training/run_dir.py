@@ -15,7 +15,9 @@ from kdgraph.training.checkpoint import (
     write_json,
 )
 from kdgraph.training.code_file import CodeFile, drop_codes
+from kdgraph.training.config import TrainConfig
 from kdgraph.training.seed_result import SeedResult
+from kdgraph.training.stored import as_stored
 
 IDENTITY = "run.json"
 PICK = "auto.json"
@@ -25,9 +27,11 @@ _LOCK = ".lock"
 class RunDir:
     """One method's results, artifacts and the checkpoint of the seed under way.
 
-    ``run.json`` says what is trained: the same command with the same folder goes on,
-    any other is refused. The folder is locked until it is closed, so that two processes
-    cannot write it at once. A run that left nothing behind leaves no folder either.
+    ``run.json`` says what is trained: the same command with the same folder resumes,
+    any other is refused. A folder of another version may lack keys, or have some that
+    are not known here; see :mod:`kdgraph.training.stored`. The folder is locked until
+    it is closed, so that two processes cannot write it at once. A run that left nothing
+    behind leaves no folder either.
 
     Args:
         path: The folder; made if it is not there.
@@ -152,6 +156,8 @@ class RunDir:
         if not path.exists():
             return
         found, wanted = read_json(path), json.loads(json.dumps(identity))
+        if isinstance(found.get("config"), dict):
+            found["config"] = as_stored(TrainConfig, found["config"])
         if found != wanted:
             raise ValueError(
                 f"{self.path} holds another run ({_difference(found, wanted)}); repeat "

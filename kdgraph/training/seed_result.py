@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from kdgraph.training.stored import stored_fields
+
 
 @dataclass(frozen=True)
 class SeedResult:
@@ -79,8 +81,14 @@ class SeedResult:
             ValueError: The file is not one of ours, or damaged.
         """
         try:
-            result = cls(**json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError, RecursionError) as error:
+            result = cls(**stored_fields(cls, json.loads(path.read_text())))
+        except (
+            AttributeError,
+            OSError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:
             raise ValueError(
                 f"{path} is no readable result; remove it to train this seed again"
             ) from error

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from kdgraph import __version__
 from kdgraph.cli import main
+from kdgraph.cli import plan as kdgraph_plan
 from kdgraph.cli.main import BROKEN_PIPE
 
 ROOT = Path(__file__).parents[2]
@@ -74,6 +79,69 @@ def test_unexpected_errors_keep_their_traceback(
     monkeypatch.setattr("kdgraph.cli.plan.plan", fail)
     with pytest.raises(RuntimeError, match="a bug of ours"):
         main(["plan", "--num-nodes", "10"])
+
+
+def library_refuses() -> None:
+    torch.zeros(3).view(2, 2)
+
+
+def library_raises() -> None:
+    np.zeros((2, 3)) @ np.zeros((2, 3))
+
+
+def slip() -> None:
+    places: list[int] = []
+    places[1] += 1
+
+
+def text_of_a_library() -> None:
+    json.loads("{")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (library_raises, ValueError),
+        (text_of_a_library, ValueError),
+        (lambda: np.arange(3)[7], IndexError),
+        (lambda: torch.arange("3"), TypeError),
+        (library_refuses, RuntimeError),
+        (slip, IndexError),
+        (lambda: int("x"), ValueError),
+    ],
+)
+def test_errors_of_libraries_are_not_the_users(
+    monkeypatch: pytest.MonkeyPatch, fault: Callable[[], object], kind: type[Exception]
+) -> None:
+    """Wherever they come from: also where the frame that fails is one of ours."""
+    ours = types.CodeType.replace(fault.__code__, co_filename=kdgraph_plan.__file__)
+    monkeypatch.setattr(
+        "kdgraph.cli.plan.plan", lambda *_, **__: types.FunctionType(ours, globals())()
+    )
+    with pytest.raises(kind) as caught:
+        main(["plan", "--num-nodes", "10"])
+    assert "Please report it" in caught.value.__notes__[0]
+
+
+def test_a_fault_shows_its_traceback_and_asks_for_a_report(tmp_path: Path) -> None:
+    script = tmp_path / "fault.py"
+    script.write_text(
+        "import numpy, kdgraph.cli.plan as plan\n"
+        "plan.plan = lambda *_, **__: numpy.zeros(3).reshape(2, 2)\n"
+        "from kdgraph.cli import main\n"
+        "main(['plan', '--num-nodes', '10'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert "cannot reshape array" in done.stderr
+    assert done.stderr.endswith("with the command and the lines above.\n")
 
 
 def run(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:

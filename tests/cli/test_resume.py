@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
@@ -292,6 +293,27 @@ def test_damaged_records_are_a_sentence(
     done = kdgraph(*arguments)
     assert done.status == 2
     assert str(run) in done.sentence
+
+
+@pytest.mark.filterwarnings("default")
+def test_folders_of_other_versions_resume(
+    kdgraph: Kdgraph, npz: Path, tiny: Any, tmp_path: Path, strict_json: Any
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", "--dataset", npz, *tiny, "--quiet", "--save", run, "--seeds"]
+    assert kdgraph(*arguments, 1).status == 0
+    identity = strict_json(run / "run.json")
+    del identity["config"]["precision"]
+    identity["config"]["magic"] = 3
+    (run / "run.json").write_text(json.dumps(identity))
+    done = kdgraph(*arguments, 2)
+    assert done.status == 0
+    assert done.err.count("\n") == 1
+    assert done.err.startswith("kdgraph: warning: a stored TrainConfig has keys that")
+    assert done.err.endswith("ignores: magic\n")
+    done = kdgraph(*arguments, 2, "--precision", "bfloat16")
+    assert done.status == 2
+    assert "precision: 'float32' there, 'bfloat16' here" in done.err
 
 
 def test_folder_in_use_is_refused(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from kdgraph.training import TrainConfig
+from kdgraph.training.stored import added, as_stored
 
 
 def test_round_trip_through_json() -> None:
@@ -17,8 +19,22 @@ def test_round_trip_through_json() -> None:
 
 
 def test_unknown_keys_are_named() -> None:
-    with pytest.raises(ValueError, match=r"\['epoch'\]"):
-        TrainConfig.from_dict({"epoch": 3})
+    with pytest.warns(UserWarning, match="stored TrainConfig .* ignores: epoch$"):
+        config = TrainConfig.from_dict({"epoch": 3, "dim": 7})
+    assert config == TrainConfig(dim=7)
+
+
+def test_keys_that_were_added_mean_what_older_files_mean() -> None:
+    """And not what is the default today."""
+
+    @dataclass(frozen=True)
+    class Newer(TrainConfig):
+        every: int = added(default=5, older=1)
+
+    older = json.loads(json.dumps(TrainConfig(dim=7).as_dict()))
+    assert Newer.from_dict(older) == Newer(dim=7, every=1)
+    assert as_stored(Newer, older)["every"] == 1
+    assert Newer.from_dict(older | {"every": 5}) == Newer(dim=7)
 
 
 @pytest.mark.parametrize(

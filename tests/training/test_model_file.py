@@ -62,7 +62,6 @@ def saved(graph: Graph, make_config: MakeConfig, tmp_path: Path) -> Any:
         {"model": "gin"},
         {"model": "__import__"},
         {"norm": "no such norm"},
-        {"surprise": 1},
     ],
     ids=str,
 )
@@ -70,6 +69,14 @@ def test_network_that_does_not_fit_its_weights(saved: Any, config: Any) -> None:
     with pytest.raises(ValueError, match="network that cannot be rebuilt") as caught:
         load_classifier(saved(config))
     assert "\n" not in str(caught.value)
+
+
+def test_files_of_other_versions(saved: Any) -> None:
+    wanted, network = load_classifier(saved())
+    with pytest.warns(UserWarning, match="TrainConfig .* ignores: surprise$"):
+        encoder, gnn = load_classifier(saved({"surprise": 1}))
+    assert torch.equal(encoder(), wanted())
+    assert str(gnn) == str(network)
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from kdgraph.training import TrainConfig
 from kdgraph.training.run_dir import RunDir, finished_seeds
 from kdgraph.training.seed_result import SeedResult
 
-WHO = {"config": {"epochs": 3, "size": (3, 5)}, "graph": {"name": "g"}}
+CONFIG = TrainConfig(epochs=3, codebook_size=(3, 5))
+WHO = {"config": CONFIG.as_dict(), "graph": {"name": "g"}}
 RESULT = SeedResult(
     seed=0,
     test_score=0.1 + 0.2,
@@ -72,12 +75,13 @@ def test_killed_while_the_identity_was_written(tmp_path: Path) -> None:
 def test_difference_names_every_key(tmp_path: Path) -> None:
     with RunDir(tmp_path, WHO) as run:
         run.finish(RESULT)
-    other = {"config": {"epochs": 4, "size": (3, 6)}, "graph": {"name": "g", "n": 1}}
+    config = CONFIG.replace(epochs=4, codebook_size=(3, 6))
+    other = {"config": config.as_dict(), "graph": {"name": "g", "n": 1}}
     with pytest.raises(ValueError, match="another run") as caught:
         RunDir(tmp_path, other)
     text = str(caught.value)
     assert "config.epochs: 3 there, 4 here" in text
-    assert "config.size: [3, 5] there, [3, 6] here" in text
+    assert "config.codebook_size: [3, 5] there, [3, 6] here" in text
     assert "graph.n: None there, 1 here" in text
     assert "graph.name" not in text
     with RunDir(tmp_path, WHO) as run:
@@ -108,10 +112,44 @@ def test_failure_to_begin_releases_the_folder(
 
 def test_seed_result_must_be_whole(tmp_path: Path) -> None:
     values = dataclasses.asdict(RESULT)
-    import json
-
     path = tmp_path / "seed-0.json"
-    for wrong in ({"test_score": "high"}, {"valid_score": None}, {"surplus": 1}):
-        path.write_text(json.dumps(values | wrong))
+    for wrong in ({"test_score": "high"}, {"valid_score": None}, {"epochs": ...}):
+        kept = {key: one for key, one in (values | wrong).items() if one is not ...}
+        path.write_text(json.dumps(kept))
         with pytest.raises(ValueError, match="remove it to train this seed again"):
             SeedResult.read(path)
+
+
+def rewrite(folder: Path, config: dict[str, object]) -> None:
+    """As a version with this configuration would have written it."""
+    path = folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config": config}))
+
+
+def test_a_folder_that_lacks_a_key_is_the_same_run(tmp_path: Path) -> None:
+    with RunDir(tmp_path, WHO) as run:
+        run.finish(RESULT)
+    older = CONFIG.as_dict()
+    for key in ("precision", "guidance_mix", "fanout"):
+        del older[key]
+    rewrite(tmp_path, older)
+    with RunDir(tmp_path, WHO) as run:
+        assert run.result(0) == RESULT
+    other = WHO | {"config": CONFIG.replace(precision="bfloat16").as_dict()}
+    with pytest.raises(ValueError, match="precision: 'float32' there, 'bfloat16' here"):
+        RunDir(tmp_path, other)
+
+
+def test_a_key_of_a_newer_version_is_named_and_ignored(tmp_path: Path) -> None:
+    with RunDir(tmp_path, WHO) as run:
+        run.finish(RESULT)
+    rewrite(tmp_path, CONFIG.as_dict() | {"magic": 3, "aura": None})
+    with (
+        pytest.warns(UserWarning, match="TrainConfig .* ignores: aura, magic$"),
+        RunDir(tmp_path, WHO) as run,
+    ):
+        assert run.result(0) == RESULT
+    path = tmp_path / "seed-0.json"
+    path.write_text(json.dumps(dataclasses.asdict(RESULT) | {"surplus": 1}))
+    with pytest.warns(UserWarning, match="SeedResult .* ignores: surplus$"):
+        assert SeedResult.read(path) == RESULT
