@@ -1,12 +1,14 @@
 """CodedFeatures: node vectors that layers read as codes."""
 
 import copy
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from kdgraph.composers import Composer, LinearForm
+from kdgraph.features_like_tensor import FeaturesLikeTensor
 from kdgraph.fold_cost import fold_pays
 from kdgraph.ops import (
     Codebooks,
@@ -24,7 +26,7 @@ from kdgraph.ops import (
 from kdgraph.ops.transforms import transforming
 
 
-class CodedFeatures:
+class CodedFeatures(FeaturesLikeTensor):
     r"""The vectors X of some nodes, ``[B, C]``, as codes and a composer.
 
     What the layers of :mod:`kdgraph.nn` take in the place of ``x``; made by
@@ -32,7 +34,12 @@ class CodedFeatures:
     (sum and concat, without a normalisation that is not), products with X are read off
     the codes and X is never formed. Then gradients reach the codebooks and projections
     through the codes, and a coder that learns gets :math:`A^\top G`, the gradient by X.
-    Elsewhere :attr:`reads_codes` is false, and everything goes by :meth:`dense`.
+    Elsewhere, and while a model is exported (``torch.export``, ONNX),
+    :attr:`reads_codes` is false, and everything goes by :meth:`dense`.
+
+    They are no tensor, but have its sizes, ``narrow`` and row indices, which is what
+    PyG's ``trim_to_layer`` and explainers ask of ``x``. All else that takes them for a
+    tensor is refused.
 
     Args:
         composer: What makes vectors of the codes.
@@ -72,8 +79,8 @@ class CodedFeatures:
         self._x = None if x is None else self._carrying(x)
         self._form: LinearForm | None = None
         self._echo: Tensor | None = None
-        self._whole: CodedFeatures | None = None
-        if x is not None:
+        self._whole: tuple[CodedFeatures, slice | Tensor] | None = None
+        if x is not None or is_exporting():
             return
         codebooks = composer.codebooks if codebooks is None else codebooks
         # The operations over codes know nothing of torch.func; vectors do.
@@ -123,14 +130,11 @@ class CodedFeatures:
         """Where they are."""
         return self.composer.weight.device
 
-    def size(self, dim: int) -> int:
-        """B or C."""
-        return self.shape[dim]
-
     def dense(self) -> Tensor:
         """The vectors ``[B, C]``, those of ``encoder(n_id)``; formed once."""
         if self._x is None and self._whole is not None:
-            self._x = self._whole.dense()[: self.num_nodes]
+            whole, index = self._whole
+            self._x = whole.dense()[index]
         if self._x is None:
             with torch.set_grad_enabled(self._learns):
                 self._x = self._carrying(self.composer(self.selection))
@@ -149,18 +153,39 @@ class CodedFeatures:
             raise IndexError(
                 f"CodedFeatures of {self.num_nodes} nodes have no first {count}"
             )
+        return self._rows(slice(count))
+
+    def detach(self) -> "CodedFeatures":
+        """The same features, from which no gradient reaches the encoder.
+
+        Such as an explainer wants, which runs many backward passes over one ``x``.
+        """
+        features = copy.copy(self)
+        features._learns, features._echo = False, None
+        features.penalty = self.penalty.detach()
+        if self._x is not None:
+            features._x = self._x.detach()
+        if self._whole is not None:
+            whole, index = self._whole
+            features._whole = whole.detach(), index
+        if self._form is not None:
+            features._form = self._form.detached()
+        return features
+
+    @override
+    def _rows(self, index: slice | Tensor) -> "CodedFeatures":
         if self._form is None:
-            part = self.dense()[:count]
+            part = self.dense()[index]
             return CodedFeatures(self.composer, self.selection, self.penalty, x=part)
         features = copy.copy(self)
-        features._whole, features._x = self, None
+        features._whole, features._x = (self, index), None
         if isinstance(self._codes, Tensor):
-            features._codes = self._codes[:count]
+            features._codes = self._codes[index]
         else:
             table = self._codes
-            features._codes = PackedCodes(table.packed[:count], table.codebook_sizes)
+            features._codes = PackedCodes(table.packed[index], table.codebook_sizes)
         if self._echo is not None:
-            features._echo = self._echo[:count]
+            features._echo = self._echo[index]
         return features
 
     def linear(
@@ -290,41 +315,11 @@ class CodedFeatures:
             f"num_codebooks={len(self.composer.codebook_sizes)})"
         )
 
-    @classmethod
-    def __torch_function__(
-        cls,
-        func: Any,
-        types: Any,
-        args: Any = (),
-        kwargs: Any = None,
-    ) -> NoReturn:
-        """Refuse to be taken for a tensor, which PyG's own layers would."""
-        _refuse(f"{getattr(func, '__name__', func)}()")
-
-    def __getattr__(self, name: str) -> NoReturn:
-        """Say what to do where a layer takes them for a tensor all the same."""
-        raise AttributeError(
-            f"CodedFeatures are no tensor and have no attribute {name!r}; {_ADVICE}"
-        )
-
-    def __iter__(self) -> NoReturn:
-        """Refuse to be taken for a pair of sources and targets."""
-        _refuse("a pair of features")
-
-    def __getitem__(self, index: object) -> NoReturn:
-        """Refuse to be taken for a tensor or a pair."""
-        _refuse("an index")
-
 
 def _compose(form: LinearForm) -> Literal["sum", "concat"]:
     return "sum" if form.additive else "concat"
 
 
-_ADVICE = (
-    "pass them to a layer of kdgraph.nn, such as CodedGCNConv, or give .dense() to "
-    "others"
-)
-
-
-def _refuse(what: str) -> NoReturn:
-    raise TypeError(f"CodedFeatures are no tensor and got {what}; {_ADVICE}")
+def is_exporting() -> bool:
+    """Whether a model is being exported, to be run where kdgraph is not installed."""
+    return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()

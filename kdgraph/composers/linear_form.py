@@ -50,6 +50,13 @@ class LinearForm:
         """The form of ``x + bias``."""
         return replace(self, bias=bias if self.bias is None else self.bias + bias)
 
+    def detached(self) -> "LinearForm":
+        """The form without gradients."""
+        books = self.codebooks._replace(weight=self.codebooks.weight.detach())
+        matrix = None if self.matrix is None else self.matrix.detach()
+        bias = None if self.bias is None else self.bias.detach()
+        return replace(self, codebooks=books, matrix=matrix, bias=bias)
+
     def folded(self) -> Codebooks:
         """Codebooks whose codewords, summed, are :math:`M p_v`."""
         books, matrix = self.codebooks, self.matrix

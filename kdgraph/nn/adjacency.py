@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
-from torch_geometric.utils import is_torch_sparse_tensor
+from torch_geometric.typing import Adj, SparseTensor
+from torch_geometric.utils import is_sparse, is_torch_sparse_tensor
 
 from kdgraph.ops import Csr, Pattern
 from kdgraph.ops.tensor_cache import TensorCache
@@ -39,7 +40,7 @@ def remembered(
 
 
 def to_csr(
-    edge_index: Tensor,
+    edge_index: Adj,
     weight: Tensor | None,
     size: tuple[int, int],
     *,
@@ -49,8 +50,9 @@ def to_csr(
     """The CSR by target of any form of a graph.
 
     Args:
-        edge_index: ``[2, E]``, an ``EdgeIndex``, or ``torch.sparse`` with targets in
-            rows, which brings weights of its own.
+        edge_index: ``[2, E]``, an ``EdgeIndex``, or ``torch.sparse`` or a
+            ``torch_sparse.SparseTensor`` with targets in rows, which bring weights of
+            their own.
         weight: Of each edge of an ``edge_index``, ``[E]``, or ``None`` for ones.
         size: Number of sources, number of targets.
         flow: Which row of an ``edge_index`` holds the sources, as PyG has it.
@@ -63,6 +65,8 @@ def to_csr(
     """
     if is_torch_sparse_tensor(edge_index):
         return _of_sparse(edge_index)
+    if isinstance(edge_index, SparseTensor):
+        return _of_sparse_tensor(edge_index)
     origin, how = (edge_index, None) if told_by is None else told_by
     pattern: Pattern = _CACHE.get(
         origin, ("pattern", how, size, flow), lambda: _pattern(edge_index, size, flow)
@@ -78,7 +82,7 @@ def to_csr(
 
 
 def targets_and_sources(
-    edge_index: Tensor, sizes: Sequence[int | None], sources: int, targets: int | None
+    edge_index: Adj, sizes: Sequence[int | None], sources: int, targets: int | None
 ) -> tuple[int, int]:
     """Number of sources and of targets, as PyG settles them.
 
@@ -92,7 +96,7 @@ def targets_and_sources(
         ValueError: Features of another number of nodes than the graph has.
     """
     stated = list(sizes)
-    sparse = is_torch_sparse_tensor(edge_index)
+    sparse = is_sparse(edge_index)
     for dim, rows in enumerate((sources, targets)):
         if rows is None or (sparse and dim == 1):
             continue
@@ -119,6 +123,18 @@ def _pattern(edge_index: Tensor, size: tuple[int, int], flow: str) -> Pattern:
 
 def _of_sparse(adj_t: Tensor) -> Csr:
     return remembered([adj_t], "sparse", lambda: _read_sparse(adj_t))
+
+
+def _of_sparse_tensor(adj_t: SparseTensor) -> Csr:
+    rowptr, col, weight = adj_t.csr()
+    sources = adj_t.size(1)
+
+    def read() -> Csr:
+        known = weight is None or weight.requires_grad
+        own = weight if known else _untied(weight)
+        return Csr(Pattern(_untied(rowptr), _untied(col), sources), own)
+
+    return remembered([rowptr, col, weight], ("SparseTensor", sources), read)
 
 
 def _read_sparse(adj_t: Tensor) -> Csr:

@@ -18,6 +18,7 @@ from kdgraph.coded_features import CodedFeatures
 from kdgraph.nn.adjacency import to_csr
 from kdgraph.nn.over_codes import (
     Features,
+    OverCodes,
     coded_pair,
     decoded,
     graph_size,
@@ -27,7 +28,7 @@ from kdgraph.nn.over_codes import (
 from kdgraph.ops import Csr
 
 
-class CodedGATConv(GATConv):  # type: ignore[misc]
+class CodedGATConv(OverCodes, GATConv):  # type: ignore[misc]
     r"""Graph attention (Velickovic et al., ICLR 2018), over codes or vectors.
 
     :class:`torch_geometric.nn.GATConv`, whose arguments, parameters and results it has,
@@ -49,7 +50,7 @@ class CodedGATConv(GATConv):  # type: ignore[misc]
         - **x:** codes of N nodes, vectors ``[N, C]``, or a pair of sources and targets,
           whose second may be ``None``
         - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` CSR ``[M, N]``
-          with targets in rows
+          with targets in rows; other sparse forms are decoded
         - **edge_attr:** ``[E, edge_dim]`` *(optional)*
         - **output:** ``[M, heads * out_channels]``, or with ``concat=False`` ``[M,
           out_channels]``
@@ -75,7 +76,10 @@ class CodedGATConv(GATConv):  # type: ignore[misc]
         maps = self.lin, self.lin_src, self.lin_dst, self.res
         pair = coded_pair(self, x, edge_index, *maps)
         sparse = is_torch_sparse_tensor(edge_index)
-        if pair is None or (sparse and edge_index.layout != torch.sparse_csr):
+        known = isinstance(edge_index, Tensor) and not (
+            sparse and edge_index.layout != torch.sparse_csr
+        )
+        if pair is None or not known:
             return super().forward(
                 decoded(x), edge_index, edge_attr, size, return_attention_weights
             )

@@ -5,17 +5,18 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.nn import GCNConv
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
-from torch_geometric.typing import Adj, OptTensor
-from torch_geometric.utils import is_torch_sparse_tensor
+from torch_geometric.typing import Adj, OptTensor, SparseTensor
+from torch_geometric.utils import is_sparse
 from typing_extensions import override
 
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.nn.adjacency import remembered, to_csr
 from kdgraph.nn.over_codes import (
-    REDUCTIONS,
+    OverCodes,
     coded_pair,
     decoded,
     graph_size,
+    reduction,
     sum_neighbors,
     sums_faster,
     weight_of,
@@ -25,7 +26,7 @@ from kdgraph.ops.pattern import check_nodes
 from kdgraph.ops.tensor_cache import lasting
 
 
-class CodedGCNConv(GCNConv):  # type: ignore[misc]
+class CodedGCNConv(OverCodes, GCNConv):  # type: ignore[misc]
     r"""The graph convolution of Kipf and Welling (ICLR 2017), over codes or vectors.
 
     .. math:: X' = \hat{D}^{-1/2} \hat{A} \hat{D}^{-1/2} X \Theta + b
@@ -46,8 +47,8 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
 
     Shapes:
         - **x:** codes of N nodes, or vectors ``[N, C]``
-        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` ``[N, N]`` with
-          targets in rows
+        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` or
+          ``torch_sparse.SparseTensor`` ``[N, N]`` with targets in rows
         - **edge_weight:** ``[E]`` *(optional)*
         - **output:** ``[N, H]``
 
@@ -62,6 +63,7 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
     """
 
     _cached_edge_index: tuple[Any, Any] | None
+    _cached_adj_t: SparseTensor | None
 
     @override
     def forward(
@@ -77,7 +79,7 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
             return dense
         weight = weight_of(self.lin, pair[0])
         csr = self._csr(pair[0], edge_index, edge_weight)
-        out = pair[0].aggregate(csr, weight, REDUCTIONS[self.aggr])
+        out = pair[0].aggregate(csr, weight, reduction(self.aggr) or "sum")
         return out if self.bias is None else out + self.bias
 
     @override
@@ -91,6 +93,8 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
     def _csr(self, x: CodedFeatures, edge_index: Any, edge_weight: Any) -> Csr:
         if not self.normalize:
             return self._plain(x, edge_index, edge_weight)
+        if isinstance(edge_index, SparseTensor):
+            return self._of_sparse_tensor(x, edge_index)
         size = graph_size(self, x, x, edge_index)
         if self.cached:
             if self._cached_edge_index is None:
@@ -107,8 +111,18 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
         how = self.improved, self.add_self_loops, self.flow, size, x.dtype
         return remembered([edge_index, edge_weight], ("normalized", *how), normalized)
 
+    def _of_sparse_tensor(self, x: CodedFeatures, adj_t: SparseTensor) -> Csr:
+        normalized = self._cached_adj_t
+        if normalized is None:
+            normalized = self._norm(x, adj_t, None)
+            if self.cached:
+                self._cached_adj_t = normalized
+        return self._plain(x, normalized, None)
+
     def _plain(self, x: CodedFeatures, edge_index: Any, edge_weight: Any) -> Csr:
         size = graph_size(self, x, x, edge_index)
+        if isinstance(edge_index, SparseTensor):
+            return to_csr(edge_index, None, size)
         return remembered(
             [edge_index, edge_weight],
             (self.flow, size),
@@ -116,7 +130,7 @@ class CodedGCNConv(GCNConv):  # type: ignore[misc]
         )
 
     def _norm(self, x: CodedFeatures, edge_index: Any, edge_weight: Any) -> Any:
-        if not is_torch_sparse_tensor(edge_index):
+        if not is_sparse(edge_index):
             check_nodes(edge_index, x.num_nodes, "nodes")
         return gcn_norm(
             edge_index,

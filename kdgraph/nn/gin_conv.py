@@ -10,16 +10,17 @@ from typing_extensions import override
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.nn.adjacency import to_csr
 from kdgraph.nn.over_codes import (
-    REDUCTIONS,
+    OverCodes,
     coded_pair,
     decoded,
     graph_size,
+    reduction,
     sum_neighbors,
     sums_faster,
 )
 
 
-class CodedGINConv(GINConv):  # type: ignore[misc]
+class CodedGINConv(OverCodes, GINConv):  # type: ignore[misc]
     r"""The graph isomorphism layer (Xu et al., ICLR 2019), over codes or vectors.
 
     .. math:: x'_i = h\Bigl((1 + \epsilon) x_i + \sum_{j \in N(i)} x_j\Bigr)
@@ -37,8 +38,8 @@ class CodedGINConv(GINConv):  # type: ignore[misc]
     Shapes:
         - **x:** codes of N nodes, vectors ``[N, C]``, or a pair of sources and targets,
           whose second may be ``None``
-        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` ``[M, N]`` with
-          targets in rows
+        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` or
+          ``torch_sparse.SparseTensor`` ``[M, N]`` with targets in rows
         - **output:** ``[M, H]``
 
     Example:
@@ -60,7 +61,7 @@ class CodedGINConv(GINConv):  # type: ignore[misc]
         source, target = pair
         shape = graph_size(self, source, target, edge_index, size)
         csr = to_csr(edge_index, None, shape, flow=self.flow)
-        out = source.aggregate(csr, None, REDUCTIONS[self.aggr])
+        out = source.aggregate(csr, None, reduction(self.aggr) or "sum")
         if isinstance(target, CodedFeatures):
             target = target.linear()
         if target is not None:

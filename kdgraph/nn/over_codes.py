@@ -1,12 +1,13 @@
 """What the layers over codes share: when codes are read, and what else happens."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 from torch_geometric.nn.conv import MessagePassing
 from torch_geometric.nn.dense.linear import Linear
+from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from kdgraph.coded_features import CodedFeatures
@@ -29,7 +30,31 @@ _HOOKS = (
 )
 _HALVES = (torch.bfloat16, torch.float16)
 REDUCTIONS = {"add": "sum", "sum": "sum", "mean": "mean"}
-"""Aggregations that are read off codes, by PyG's names."""
+"""Aggregations that are computed from codes, by PyG's names."""
+
+
+def reduction(aggr: Any) -> str | None:
+    """What an aggregation of PyG is called here; ``None`` where codes are no help.
+
+    Args:
+        aggr: ``conv.aggr``: a name, several, or ``None`` for a module.
+    """
+    return REDUCTIONS.get(aggr) if isinstance(aggr, str) else None
+
+
+class OverCodes:
+    """A layer that also takes codes."""
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """Refuse to be scripted: TorchScript knows neither codes nor their operations.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            f"{type(self).__name__} is not for torch.jit.script, which knows no codes; "
+            "use torch.compile, or torch.export, which decodes"
+        )
 
 
 def decoded(x: Any) -> Any:
@@ -60,15 +85,23 @@ def coded_pair(
     if not isinstance(source, CodedFeatures) or not source.reads_codes:
         return None
     watched = conv.explain or any(getattr(conv, hooks, None) for hooks in _HOOKS)
-    if watched or conv.decomposed_layers > 1 or conv.aggr not in REDUCTIONS:
+    if watched or conv.decomposed_layers > 1 or reduction(conv.aggr) is None:
         return None
     if pair and conv.flow != "source_to_target":
         return None
     if any(type(part) not in (Linear, nn.Linear) for part in maps if part is not None):
         return None
-    if is_torch_sparse_tensor(edge_index) and edge_index.dense_dim() != 0:
+    if _values_are_rows(edge_index):
         return None
     return source, target
+
+
+def _values_are_rows(adj_t: Any) -> bool:
+    """Whether a sparse graph has more than a number at each edge."""
+    if isinstance(adj_t, SparseTensor):
+        value = adj_t.storage.value()
+        return value is not None and value.dim() > 1
+    return bool(is_torch_sparse_tensor(adj_t) and adj_t.dense_dim() != 0)
 
 
 def graph_size(
@@ -107,7 +140,7 @@ def sums_faster(adj_t: Any, x: Any, aggr: Any) -> bool:
     It does where it is compiled: its backward pass then runs along a transposed graph
     that is kept, which torch makes anew in each.
     """
-    if not isinstance(x, Tensor) or x.dim() != 2 or aggr not in REDUCTIONS:
+    if not isinstance(x, Tensor) or x.dim() != 2 or reduction(aggr) is None:
         return False
     if not is_torch_sparse_tensor(adj_t) or adj_t.layout != torch.sparse_csr:
         return False

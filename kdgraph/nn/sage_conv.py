@@ -10,18 +10,19 @@ from typing_extensions import override
 
 from kdgraph.nn.adjacency import to_csr
 from kdgraph.nn.over_codes import (
-    REDUCTIONS,
+    OverCodes,
     coded_pair,
     decoded,
     graph_size,
     mapped,
+    reduction,
     sum_neighbors,
     sums_faster,
     weight_of,
 )
 
 
-class CodedSAGEConv(SAGEConv):  # type: ignore[misc]
+class CodedSAGEConv(OverCodes, SAGEConv):  # type: ignore[misc]
     r"""GraphSAGE (Hamilton, Ying, Leskovec, NeurIPS 2017), over codes or vectors.
 
     .. math:: x'_i = W_1 x_i + W_2 \, \mathrm{mean}_{j \in N(i)} x_j + b
@@ -39,8 +40,8 @@ class CodedSAGEConv(SAGEConv):  # type: ignore[misc]
     Shapes:
         - **x:** codes of N nodes, vectors ``[N, C]``, or a pair of sources and targets,
           whose second may be ``None``
-        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` ``[M, N]`` with
-          targets in rows
+        - **edge_index:** ``[2, E]``, ``EdgeIndex``, or ``torch.sparse`` or
+          ``torch_sparse.SparseTensor`` ``[M, N]`` with targets in rows
         - **output:** ``[M, H]``
 
     Example:
@@ -66,7 +67,7 @@ class CodedSAGEConv(SAGEConv):  # type: ignore[misc]
         shape = graph_size(self, source, target, edge_index, size)
         csr = to_csr(edge_index, None, shape, flow=self.flow)
         weight = weight_of(self.lin_l, source)
-        out = source.aggregate(csr, weight, REDUCTIONS[self.aggr])
+        out = source.aggregate(csr, weight, reduction(self.aggr) or "sum")
         if self.lin_l.bias is not None:
             out = out + self.lin_l.bias
         if root is not None and target is not None:

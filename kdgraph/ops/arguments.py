@@ -1,7 +1,7 @@
 """What the operations over codes are given, looked at as far as types and shapes go."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -26,7 +26,6 @@ class PackedCodes(NamedTuple):
     codebook_sizes: tuple[int, ...]
 
 
-@runtime_checkable
 class HasPackedCodes(Protocol):
     """What has packed rows, such as a :class:`kdgraph.codes.CodeTable`."""
 
@@ -75,7 +74,7 @@ def given_rows(
                 f"codebooks, expected [N, {len(sizes)}]"
             )
         return Rows(codes.contiguous(), flat, sizes, packed=False)
-    if not isinstance(codes, HasPackedCodes):
+    if not (hasattr(codes, "packed") and hasattr(codes, "codebook_sizes")):
         raise TypeError(
             f"{owner} expects codes as a tensor or a CodeTable, got "
             f"{type(codes).__name__}"

@@ -1,7 +1,5 @@
 """PackedSelection: hard codes that stay packed until something wants integers."""
 
-from functools import cached_property
-
 from torch import Tensor
 
 from kdgraph.ops.arguments import PackedCodes
@@ -25,16 +23,23 @@ class PackedSelection(Selection):
     """
 
     table: PackedCodes
+    _unpacked: Tensor | None
 
     def __init__(self, table: PackedCodes) -> None:
         object.__setattr__(self, "table", table)
+        object.__setattr__(self, "_unpacked", None)
         object.__setattr__(self, "scale", None)
         object.__setattr__(self, "dropped", 0.0)
 
-    @cached_property
+    @property
     def codes(self) -> Tensor:
-        """The codes as integers, ``[B, D]``."""
-        return unpack(self.table.packed, self.table.codebook_sizes)
+        """The codes as integers, ``[B, D]``, unpacked once."""
+        # Not a cached_property: its lock (Python 3.11) cannot be compiled.
+        codes = self._unpacked
+        if codes is None:
+            codes = unpack(self.table.packed, self.table.codebook_sizes)
+            object.__setattr__(self, "_unpacked", codes)
+        return codes
 
     def readable(self, codebooks: Codebooks) -> Readable:
         """The packed rows themselves."""

@@ -118,7 +118,13 @@ class Pattern:
 
 
 def narrow(index: Tensor, bound: int) -> Tensor:
-    """Integers up to a bound as ``int32`` where that holds them, in half the memory."""
+    """Integers up to a bound as ``int32`` where that holds them, in half the memory.
+
+    Compiled code keeps their type: how many edges are left once loops were removed is
+    not known there.
+    """
+    if torch.compiler.is_compiling():
+        return index
     fits = bound <= torch.iinfo(torch.int32).max
     return index.to(torch.int32 if fits else torch.int64)
 
