@@ -29,6 +29,44 @@ class CodedEncoder(Encoder):
 
     composer: Composer
 
+    def get_extra_state(self) -> Tensor:
+        """The alphabets, since codes of others may take as many bits."""
+        return torch.tensor(self.codebook_sizes, device="cpu")
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Refuse the state of an encoder with other alphabets.
+
+        Raises:
+            ValueError: They are others.
+        """
+        sizes = tuple(state.tolist())
+        if sizes != self.codebook_sizes:
+            raise ValueError(
+                f"{type(self).__name__} expects the state of an encoder with K = "
+                f"{self.codebook_sizes}, got one with K = {sizes}; make the encoder "
+                "with the codebook_size it was saved with"
+            )
+
+    @override
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        *lists: list[str],
+    ) -> None:
+        key = f"{prefix}_extra_state"
+        if key in state_dict:
+            # First of all, so that nothing is loaded where it is refused.
+            self.set_extra_state(state_dict[key])
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, *lists
+        )
+        if key in missing_keys:
+            missing_keys.remove(key)  # a state that was saved before it had one
+
     @property
     def codebook_sizes(self) -> tuple[int, ...]:
         """The alphabet of each position, ``(K_1, ..., K_D)``."""

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from kdgraph.artifact import check_code_range, may_exceed, read_artifact, write_artifact
+from kdgraph.artifact import read_artifact, write_artifact
 from kdgraph.coded import CodedEncoder
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes import CodeTable, Prefix
+from kdgraph.codes.check import check_code_range, check_state, may_exceed
 from kdgraph.codes.explicit import ExplicitCodes
 from kdgraph.codes.table import CHUNK_ROWS, read_codes
 from kdgraph.composers import Composer
@@ -154,6 +155,16 @@ class PackedEmbedding(CodedEncoder):
     def code_table(self) -> CodeTable:
         """The codes as they are stored, row by row: no copy."""
         return CodeTable(self.packed, self.codebook_sizes, self.prefix)
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        name = type(self).__name__
+        check_state(
+            state_dict.get(f"{prefix}packed"), self.packed, self.packed_sizes, name
+        )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _read_codes(self, n_id: Tensor | None) -> Tensor:
         codes = read_codes(self.packed, n_id, self.packed_sizes, self.prefix)

@@ -17,11 +17,22 @@ class Strategy(nn.Module):
 
     bound: bool = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_load_state_dict_post_hook(_derive)  # type: ignore[no-untyped-call]
+
     @property
     def config(self) -> dict[str, Any]:
         """The constructor arguments, by name."""
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         return {name: getattr(self, name) for name in names}
+
+    def _derive(self) -> None:
+        """Make buffers that follow from the sizes and are not saved.
+
+        They come where the weights are. Called when those are drawn or loaded: a module
+        that was made on the meta device has no values in them until then.
+        """
 
     def _claim(self) -> None:
         """Mark as bound; one strategy serves one encoder."""
@@ -49,3 +60,9 @@ class Strategy(nn.Module):
             if value != parameters[name].default
         )
         return f"{type(self).__name__}({changed})"
+
+
+def _derive(strategy: Strategy, incompatible: object) -> None:  # noqa: ARG001
+    """Derive after loading; a function by name, so that modules can be pickled."""
+    if strategy.bound:
+        strategy._derive()

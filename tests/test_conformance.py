@@ -418,3 +418,82 @@ def test_penalty_is_a_scalar_and_vq_s_alone(encoder):
     penalty = encoder.encode(N_ID).penalty.detach()
     assert penalty.shape == ()
     assert (float(penalty) > 0) == isinstance(getattr(encoder, "coder", None), VQCoder)
+
+
+# --- modules whose memory comes later -------------------------------------------------
+
+
+def without_memory(encoder_case):
+    """An encoder on the meta device; one of given values is moved there."""
+    given = ("packed", "position", "frozen", "int8-rows", "int4-rows")
+    given += ("fixed-given", "fixed-prefix")
+    if encoder_case.name.startswith(given):
+        return encoder_case.make().to("meta")
+    with torch.device("meta"):
+        return encoder_case.make()
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_deferred_initialisation(encoder_case, assign):
+    expected = encoder_case.make()
+    state = copy.deepcopy(expected.state_dict())
+    encoder = without_memory(encoder_case)
+    if not assign:
+        encoder.to_empty(device="cpu")
+        for tensor in (*encoder.parameters(), *encoder.buffers()):
+            tensor.data.flatten().view(torch.uint8).fill_(77)  # whatever was there
+        encoder.reset_parameters()
+    encoder.load_state_dict(state, assign=assign)
+    assert torch.equal(encoder.eval()(N_ID), expected.eval()(N_ID))
+    assert states_equal(encoder, expected)
+
+
+def test_plain_training_gives_every_parameter_a_gradient(encoder):
+    if not learned(encoder):
+        return
+    ways = [lambda: encoder(N_ID)]
+    if isinstance(encoder, CodedEncoder):
+        ways.append(lambda: encoder.coded(N_ID).linear())
+        ways.append(lambda: encoder.coded().linear())
+    for way in ways:
+        encoder.zero_grad()
+        x = way()
+        (x.float() * torch.randn(x.shape)).sum().backward()
+        assert all(p.grad is not None for p in learned(encoder).values())
+
+
+# --- alphabets of a state -------------------------------------------------------------
+
+
+def of_alphabets(sizes, coder="fixed"):
+    return KDEmbedding(5, 4, codebook_size=sizes, coder=coder)
+
+
+@pytest.mark.parametrize("coder", ["fixed", "softmax", "vq"])
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_state_of_other_alphabets_is_refused(coder, exported):
+    one, other = of_alphabets([4, 16], coder), of_alphabets([16, 4], coder)
+    if exported:
+        one, other = one.export(), other.export()
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match=r"K = \(16, 4\), got one with K = \(4, 16\)"):
+        other.load_state_dict(one.state_dict())
+    assert all(torch.equal(other.state_dict()[name], before[name]) for name in before)
+    # A state that was saved before it had alphabets.
+    old = {name: t for name, t in one.state_dict().items() if "_extra" not in name}
+    one.load_state_dict(old)
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_a_state_with_codes_above_their_alphabet_is_refused(exported):
+    encoder = of_alphabets([3, 5])
+    encoder = encoder.export() if exported else encoder
+    state = copy.deepcopy(encoder.state_dict())
+    key = "packed" if exported else "coder.packed"
+    state[key][2, 0] = 3 + 4 * 2
+    with pytest.raises(ValueError, match="row 2 has the code 3 at position 0"):
+        encoder.load_state_dict(state)
+    state[key][2, 0] = 1 << 7
+    with pytest.raises(ValueError, match="bits set after the last code"):
+        encoder.load_state_dict(state)
+    assert not (encoder.state_dict()[key][2, 0] > 2 + 4 * 4)

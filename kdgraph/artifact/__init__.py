@@ -1,13 +1,10 @@
 """Artifacts: frozen codes, a composer and a model's weights in one safetensors file."""
 
 from kdgraph.artifact.reader import Artifact, read_artifact
-from kdgraph.artifact.verify import check_code_range, may_exceed
 from kdgraph.artifact.writer import write_artifact
 
 __all__ = [
     "Artifact",
-    "check_code_range",
-    "may_exceed",
     "read_artifact",
     "write_artifact",
 ]

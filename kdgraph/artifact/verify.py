@@ -3,10 +3,9 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
-from kdgraph.ops import code_bits, unpack
+from kdgraph.codes.check import check_packed
 
 UNSIGNED = "0" * 64
 """What stands for the checksum while it is computed."""
@@ -14,9 +13,6 @@ UNSIGNED = "0" * 64
 CHUNK_BYTES = 1 << 22
 """How much is read at once: little memory, few calls."""
 
-# Below 32768 elements torch stays on one thread, which here is faster than waiting for
-# others after each of many small steps.
-_BLOCK_CODES = 1 << 14
 _FIELD = '"sha256":"%s"'
 
 
@@ -61,7 +57,7 @@ def check_codes(
         found.update(rows.numpy().data)
         try:
             if fault is None:
-                _check_rows(rows, sizes, first)
+                check_packed(rows, sizes, first)
         except ValueError as error:
             fault = error
     if digest is not None and found.hexdigest() != digest:
@@ -72,54 +68,6 @@ def check_codes(
     if fault is not None:
         raise fault
     return found.hexdigest()
-
-
-def _check_rows(rows: Tensor, sizes: Sequence[int], first: int) -> None:
-    used = sum(code_bits(size) for size in sizes) % 8
-    if used and bool((rows[:, -1] >> used).any()):
-        raise ValueError("it has bits set after the last code of a row")
-    if not may_exceed(sizes):
-        return
-    block = max(1, _BLOCK_CODES // len(sizes))
-    for start in range(0, rows.size(0), block):
-        codes = unpack(rows[start : start + block], sizes)
-        check_code_range(codes, sizes, first + start)
-
-
-def may_exceed(sizes: Sequence[int]) -> bool:
-    """Whether packed bits can spell a code above its alphabet.
-
-    Example:
-        >>> may_exceed([16, 256]), may_exceed([16, 100])
-        (False, True)
-    """
-    return any(size & (size - 1) for size in sizes)
-
-
-def check_code_range(codes: Tensor, sizes: Sequence[int], first: int = 0) -> None:
-    """Check codes ``[B, D]`` against their alphabets.
-
-    Args:
-        codes: Integers.
-        sizes: The alphabet of each position, ``D`` of them.
-        first: Which row the first one is, for the message.
-
-    Raises:
-        ValueError: A code above its alphabet, which would read another position's
-            codeword.
-
-    Example:
-        >>> check_code_range(torch.tensor([[1, 2], [0, 5]]), [3, 5])
-        Traceback (most recent call last):
-        ValueError: row 1 has the code 5 at position 1, expected below 5
-    """
-    above = codes >= torch.tensor(sizes, device=codes.device)
-    if bool(above.any()):
-        row, position = above.nonzero()[0].tolist()
-        raise ValueError(
-            f"row {first + row} has the code {int(codes[row, position])} at position "
-            f"{position}, expected below {sizes[position]}"
-        )
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:

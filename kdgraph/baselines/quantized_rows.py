@@ -122,7 +122,7 @@ class QuantizedRows(Encoder):
             halves = torch.stack([values & 15, values >> 4], dim=-1)
             values = halves.flatten(1)[:, : self.embedding_dim]
         told = told.view(torch.float32 if self.bits == 8 else torch.float16).to(dtype)
-        x = values.to(dtype).mul_(told[:, :1]).add_(told[:, 1:]).to(self.like)
+        x = values.to(dtype).mul_(told[:, :1]).add_(told[:, 1:]).to(self.like.dtype)
         return Encoding(x, x.new_zeros(()))
 
     def extra_repr(self) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.codes import CodeTable, Prefix, compact_codes, random_codes
+from kdgraph.codes.check import check_state
 from kdgraph.codes.explicit import ExplicitCodes
 from kdgraph.codes.prefix import without_prefix
 from kdgraph.codes.table import read_codes
@@ -104,6 +106,16 @@ class FixedCoder(Coder):
         return PackedSelection(
             self.explicit(self.packed, n_id, self.packed_sizes, self.prefix)
         )
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        name = type(self).__name__
+        check_state(
+            state_dict.get(f"{prefix}packed"), self.packed, self.packed_sizes, name
+        )
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @override
     def _build(self, composer: Composer) -> None:

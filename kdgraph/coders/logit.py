@@ -89,6 +89,7 @@ class LogitCoder(Coder):
     def reset_parameters(self) -> None:
         """Draw logits, or queries and keys, anew, and restore the first temperature."""
         self._require_bound()
+        self._derive()
         spread = 1.0 if self.normalize else SPREAD / self.scale
         with torch.no_grad():
             self.temperature.fill_(self._start_temperature)
@@ -128,13 +129,18 @@ class LogitCoder(Coder):
             wide = len(self.codebook_sizes) * width
             self.query = nn.Parameter(torch.empty(self.num_nodes, wide))
             self.keys = nn.Parameter(torch.empty(total, width))
-        head_start = torch.zeros(total)
-        if not self.normalize:
-            head_start[position_offsets(self.codebook_sizes)] = HEAD_START
-        self.register_buffer("head_start", head_start, persistent=False)
+        self.register_buffer("head_start", torch.empty(total), persistent=False)
         self.norm: LogitNorm | None = None
         if self.normalize:
             self.norm = LogitNorm(total, affine=self.normalize == "affine")
+
+    @override
+    def _derive(self) -> None:
+        like = self.head_start
+        head_start = torch.zeros(like.size(0), dtype=like.dtype, device="cpu")
+        if not self.normalize:
+            head_start[position_offsets(self.codebook_sizes)] = HEAD_START
+        self.head_start = head_start.to(self.temperature.device)
 
     def _rows(self, table: Tensor, n_id: Tensor | None) -> Tensor:
         rows = (

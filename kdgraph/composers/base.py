@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 from kdgraph.composers.check import check_codes
 from kdgraph.composers.linear_form import LinearForm
@@ -97,12 +98,9 @@ class Composer(Strategy):
         self.codebook_sizes = codebook_sizes
         self.embedding_dim = embedding_dim
         rows = max(codebook_sizes) if self.shared else sum(codebook_sizes)
-        starts = [0] * len(codebook_sizes)
-        if not self.shared:
-            starts = position_offsets(codebook_sizes)
         width = self._default_width() if self.code_dim is None else self.code_dim
         self.weight = nn.Parameter(torch.empty(rows, width))
-        self.register_buffer("offsets", torch.tensor(starts), persistent=False)
+        self.register_buffer("offsets", self._starts(), persistent=False)
         self._build(width)
         self.output_norm = make_norm(self.norm, embedding_dim)
         self.reset_parameters()
@@ -138,6 +136,7 @@ class Composer(Strategy):
     def reset_parameters(self) -> None:
         """Draw codebooks and weights anew."""
         self._require_bound()
+        self._derive()
         with torch.no_grad():
             self.weight.normal_(std=0.1)
             if self.null_code:
@@ -240,6 +239,17 @@ class Composer(Strategy):
     @abstractmethod
     def _combine(self, selection: Selection) -> Tensor:
         """Vectors ``[B, C]`` before normalisation."""
+
+    @override
+    def _derive(self) -> None:
+        self.offsets = self._starts()
+
+    def _starts(self) -> Tensor:
+        """First row of each position's codebook."""
+        starts = [0] * len(self.codebook_sizes)
+        if not self.shared:
+            starts = position_offsets(self.codebook_sizes)
+        return torch.tensor(starts, device=self.weight.device)
 
     def _codewords(self) -> Tensor:
         """The codebooks before rounding, null codes at zero."""
