@@ -15,15 +15,19 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 SOURCES = (
+    "choices.cpp",
     "core.cpp",
+    "lookups.cpp",
     "plan.cpp",
+    "repeats.cpp",
+    "rounding.cpp",
     "sample.cpp",
     "subgraph.cpp",
     "kernels_portable.cpp",
     "kernels_avx2.cpp",
     "kernels_avx512.cpp",
 )
-HEADERS = ("edges.h", "layout.h", "plan.h", "tasks.h", "kernels.inc")
+HEADERS = ("edges.h", "layout.h", "plan.h", "tasks.h", "kernels.inc", "choices.inc")
 FLAGS = (
     "-g0",
     "-std=c++17",

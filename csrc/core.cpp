@@ -19,6 +19,9 @@
 #include "tasks.h"
 
 namespace kdgraph {
+
+const Kernels* chosen_kernels = nullptr;
+
 namespace {
 
 constexpr int kBlockEdges = 2048;       // their codes fit the first- or second-level cache
@@ -33,7 +36,6 @@ constexpr int64_t kMaxParts = 64;
 constexpr int64_t kRunPerChoice = 64;    // edges per codeword that are summed in float
 constexpr int64_t kSettleShare = 32;     // floats of a slab that are settled per edge
 
-const Kernels* chosen_kernels = nullptr;
 const char* chosen_name = "";
 
 bool choose(const char* name) {
@@ -596,7 +598,7 @@ using kdgraph::Codes;
 using kdgraph::Edges;
 
 // The number that Python expects; see ABI in kdgraph/ops/core.py.
-KDGRAPH_EXPORT int kdgraph_abi() { return 2; }
+KDGRAPH_EXPORT int kdgraph_abi() { return 3; }
 
 // Choose an instruction set by name, or the best there is by an empty one; 0 if there is
 // no such.

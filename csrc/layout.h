@@ -68,6 +68,48 @@ struct Product {
 };
 using ProductKernel = void (*)(const Product&);
 
+constexpr int kRowLanes = 16;  // rows that are computed side by side
+
+// Rows of queries against keys: a score for every choice of every position,
+// bias[j, k] + the sum over t of query[b, j, t] * keys[j, k, t].
+struct Queries {
+  const float* query;  // [rows, positions, terms]
+  const float* keys;   // [positions, choices, terms]
+  const float* bias;   // [positions, choices], minus infinity for what is no choice
+  int64_t rows;
+  int positions, choices, terms;
+};
+
+// The gradient of a loss by the scores, through a softmax at a temperature, from that by
+// the code vectors: one each, or their sum.
+struct SoftChoice {
+  float temperature;
+  const float* codebooks;  // [positions, choices, width]
+  int width;
+  const float* grad;       // [rows, positions, width], or [rows, width] by a sum
+  const float* scale;      // [rows, positions], weights in that sum, or null
+  int additive;
+  float* by_query;         // [rows, positions, terms]
+};
+
+// scratch: positions * terms * kRowLanes floats.
+using NearestKernel = void (*)(const Queries&, int64_t begin, int64_t end, float* scratch,
+                               int64_t* codes);
+// Adds to by_keys, [positions, choices, terms + 1], the last of them by the bias.
+// scratch: see soft_scratch.
+using SoftKernel = void (*)(const Queries&, const SoftChoice&, int64_t begin, int64_t end,
+                            float* scratch, double* by_keys);
+
+constexpr int kSoftBlocks = 8;  // blocks of kRowLanes rows that share sums by the keys
+
+inline int64_t soft_scratch(const Queries& q, int width, int additive) {
+  const int64_t numbers = q.positions * static_cast<int64_t>(q.terms);
+  const int64_t wide = additive ? width : width * static_cast<int64_t>(q.positions);
+  const int64_t by_row = 2 * numbers + wide + q.positions;
+  const int64_t by_choice = q.choices * static_cast<int64_t>(q.terms + 3);
+  return (kSoftBlocks * by_row + by_choice) * kRowLanes;
+}
+
 // The kernels of one instruction set.
 struct Kernels {
   // Indexed by whether codes are of 16 bits, by lookups (1, 2, 4), vectors - 1, shared
@@ -77,7 +119,11 @@ struct Kernels {
   UnitKernel by_weights[2][3][kMaxVectors][2];
   RowsKernel rows;
   ProductKernel product;
+  NearestKernel nearest;
+  SoftKernel soft_gradient;
 };
+
+extern const Kernels* chosen_kernels;  // those of the instruction set in use
 
 const Kernels* portable_kernels();
 #if defined(__x86_64__) && defined(__GNUC__)

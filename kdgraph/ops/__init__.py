@@ -3,6 +3,7 @@
 from kdgraph.ops.arguments import HasPackedCodes, PackedCodes
 from kdgraph.ops.aux_loss import carry, loss_carrier
 from kdgraph.ops.backend import backend
+from kdgraph.ops.choices import nearest_query_codes
 from kdgraph.ops.codebooks import Codebooks
 from kdgraph.ops.coded import coded_gather, coded_linear, coded_spmm, mapped_sums
 from kdgraph.ops.csr import Csr
@@ -33,11 +34,7 @@ from kdgraph.ops.selection import (
     RelaxedSelection,
     Selection,
 )
-from kdgraph.ops.straight_through import (
-    at_least_float32,
-    nearest_query_codes,
-    query_logits,
-)
+from kdgraph.ops.straight_through import at_least_float32, query_logits
 from kdgraph.ops.subgraph import Subgraph, induced_subgraph
 
 __all__ = [

@@ -18,7 +18,7 @@ from kdgraph.ops.edges import Edges
 INSTRUCTION_SETS = ("avx512", "avx2", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
-ABI = 2
+ABI = 3
 """What the core must be called with, a number that ``csrc/core.cpp`` has too: one more
 whenever a function that it exports, or a struct that these take, changes."""
 
@@ -66,6 +66,20 @@ def load_core() -> ctypes.CDLL:
     core.kdgraph_grad_linear.argtypes = [*[pointer] * 3, size, *[pointer] * 4]
     core.kdgraph_grad_weight.argtypes = [pointer] * 5
     core.kdgraph_neighbor_sum.argtypes = [*[pointer] * 2, *[size] * 2, *[pointer] * 2]
+    core.kdgraph_nearest.argtypes = [pointer, ctypes.c_int32, pointer, pointer]
+    core.kdgraph_soft_gradient.argtypes = [
+        *(pointer, pointer, ctypes.c_int32, pointer, pointer, pointer)
+    ]
+    core.kdgraph_distinct.argtypes = [pointer, size, pointer, pointer, pointer]
+    core.kdgraph_add_repeats.argtypes = [
+        *(pointer, pointer, size, size, pointer, ctypes.c_int32, pointer)
+    ]
+    core.kdgraph_lookup_gradient.argtypes = [
+        *(pointer, size, size, pointer, pointer, size, ctypes.c_int32, size),
+        *(ctypes.c_int32, pointer, pointer),
+    ]
+    core.kdgraph_round_int8.restype = None
+    core.kdgraph_round_int8.argtypes = [pointer, pointer, size, size, pointer]
     core.kdgraph_sample.restype = pointer
     core.kdgraph_sample.argtypes = [
         *(pointer, pointer, size, pointer, size),

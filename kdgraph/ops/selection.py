@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 
 from kdgraph.ops.arguments import HasPackedCodes
+from kdgraph.ops.choices import QueryStraightThrough
 from kdgraph.ops.codebooks import Codebooks
 from kdgraph.ops.dropped import drop_codes, with_zero_codewords
 from kdgraph.ops.echo import QueryEcho, ScaledEcho
 from kdgraph.ops.lookup import lookup, lookup_sum
 from kdgraph.ops.node_random import node_bytes
-from kdgraph.ops.straight_through import (
-    LogitStraightThrough,
-    QueryStraightThrough,
-    query_logits,
-)
+from kdgraph.ops.straight_through import LogitStraightThrough, query_logits
 
 Readable = tuple[Tensor | HasPackedCodes, Codebooks]
 """Codes, as integers or packed, and the codebooks they address."""

@@ -113,57 +113,6 @@ class LogitStraightThrough(torch.autograd.Function):
         return grads[0], grad_logits.to(logits.dtype), None, None, None
 
 
-class QueryStraightThrough(torch.autograd.Function):
-    r"""Identity on ``vectors`` that also sends their gradient to queries and keys.
-
-    The logits :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}` are
-    recomputed chunk by chunk in the backward pass, so that ``[B, D, K]`` never exists
-    whole.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        vectors: Tensor,
-        query: Tensor,  # noqa: ARG004
-        keys: Tensor,  # noqa: ARG004
-        bias: Tensor,  # noqa: ARG004
-        temperature: Tensor,  # noqa: ARG004
-        codebooks: Tensor,  # noqa: ARG004
-        scale: Tensor | None,  # noqa: ARG004
-    ) -> Tensor:
-        """Return ``vectors``; see :func:`query_logits` for the shapes."""
-        return vectors.view_as(vectors)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        """Keep what the logits are recomputed from."""
-        ctx.save_for_backward(*inputs[1:])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Pass the gradient on, and add the soft one, a chunk of rows at a time."""
-        query, keys, bias, temperature, codebooks, scale = ctx.saved_tensors
-        grad_query = []
-        # Not added in place: under vmap a sum may have an axis that keys have not.
-        grad_keys = torch.zeros_like(keys)
-        grad_bias = torch.zeros_like(bias)
-        for part in row_chunks(query.size(0), bias.numel()):
-            grad_logits = softmax_gradient(
-                query_logits(query[part], keys, bias),
-                temperature,
-                codebooks,
-                grads[0][part],
-                None if scale is None else scale[part],
-            ).to(keys.dtype)
-            grad_query.append(torch.einsum("bdk,dkr->bdr", grad_logits, keys))
-            by_keys = torch.einsum("bdk,bdr->dkr", grad_logits, query[part])
-            grad_keys = grad_keys + by_keys
-            grad_bias = grad_bias + grad_logits.sum(dim=0)
-        return grads[0], torch.cat(grad_query), grad_keys, grad_bias, None, None, None
-
-
 def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     r"""Score every choice: :math:`\langle q_{v,j}, \kappa_{j,k} \rangle + \beta_{j,k}`.
 
@@ -183,12 +132,3 @@ def query_logits(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     for term in range(query.size(-1)):
         logits = logits + query[..., term, None] * keys[..., term]
     return logits.expand(query.size(0), -1, -1)
-
-
-def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
-    """The best-scored choice of every position, ``[B, D]``, chunk by chunk."""
-    parts = [
-        query_logits(query[part], keys, bias).argmax(dim=-1)
-        for part in row_chunks(query.size(0), bias.numel())
-    ]
-    return torch.cat(parts)

@@ -13,7 +13,7 @@ from tests.ops.conftest import NATIVE
 
 SOURCES = Path(__file__).parents[2] / "csrc"
 
-INTERFACE = {2: "aa637222"}
+INTERFACE = {3: "404d386a"}
 """A digest of all that Python shares with the core, by ABI number."""
 
 
@@ -44,7 +44,13 @@ def interface():
     parts = [
         part for text in texts for part in re.findall(r"KDGRAPH_EXPORT[^{;]*", text)
     ]
-    for header, name in (("edges.h", "Edges"), ("plan.h", "Codes")):
+    structs = (
+        ("edges.h", "Edges"),
+        ("plan.h", "Codes"),
+        ("layout.h", "Queries"),
+        ("layout.h", "SoftChoice"),
+    )
+    for header, name in structs:
         text = (SOURCES / header).read_text()
         fields = re.search(
             rf"^struct {name} \{{(.*?)(?:\(|^\}})", text, re.MULTILINE | re.DOTALL
