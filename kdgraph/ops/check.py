@@ -7,6 +7,7 @@ from torch import Tensor
 
 from kdgraph.ops.edges import Edges
 from kdgraph.ops.layout import Layout
+from kdgraph.ops.packing import code_bits
 
 _CHUNK_ROWS = 1 << 18
 
@@ -35,24 +36,62 @@ def check_codes_in_range(codes: Tensor, layout: Layout) -> None:
     Raises:
         IndexError: One is.
     """
-    if not codes.numel() or not may_exceed(codes, layout) or not worth_checking(codes):
-        return
-    first = torch.tensor(layout.offsets, device=codes.device)
-    sizes = torch.tensor(layout.sizes, device=codes.device)
+    found = _out_of_range(codes, layout)
+    if found is not None:
+        raise_code(*found, layout)
+
+
+def codes_in_range(codes: Tensor, layout: Layout) -> bool:
+    """Whether no code is at or above its alphabet."""
+    return _out_of_range(codes, layout) is None
+
+
+def check_position_in_range(codes: Tensor, position: int, layout: Layout) -> None:
+    """Check that no code ``[B]`` of a position is at or above its alphabet.
+
+    Raises:
+        IndexError: One is.
+    """
+    if worth_checking(codes) and _position_may_exceed(codes, position, layout):
+        code = _outside(codes, layout.sizes[position])
+        if code is not None:
+            raise_code(code, position, layout)
+
+
+def _out_of_range(codes: Tensor, layout: Layout) -> tuple[int, int] | None:
+    """A code that is at or above its alphabet, and its position."""
+    if not may_exceed(codes, layout) or not worth_checking(codes):
+        return None
     for block in torch.split(codes, _CHUNK_ROWS):
-        values = layout.rows(block) - first
-        wrong = (values < 0) | (values >= sizes)
-        if bool(wrong.any()):
-            row, position = wrong.nonzero()[0].tolist()
-            raise_code(int(values[row, position]), position, layout)
+        for position, size in enumerate(layout.sizes):
+            if not _position_may_exceed(codes, position, layout):
+                continue
+            code = _outside(layout.column(block, position), size)
+            if code is not None:
+                return code, position
+    return None
+
+
+def _outside(codes: Tensor, size: int) -> int | None:
+    if not codes.numel():
+        return None
+    lowest, highest = (int(bound) for bound in torch.aminmax(codes))
+    if lowest < 0:
+        return lowest
+    return highest if highest >= size else None
 
 
 def may_exceed(codes: Tensor, layout: Layout) -> bool:
     """Whether the form of codes leaves room for one at or above its alphabet."""
+    positions = range(layout.num_codebooks)
+    return any(_position_may_exceed(codes, position, layout) for position in positions)
+
+
+def _position_may_exceed(codes: Tensor, position: int, layout: Layout) -> bool:
+    size = layout.sizes[position]
     if layout.packed:
-        pairs = zip(layout.sizes, layout.bits, strict=True)
-        return any(size < 1 << bits for size, bits in pairs)
-    return codes.dtype != torch.uint8 or min(layout.sizes) < 256
+        return size < 1 << code_bits(size)
+    return codes.dtype != torch.uint8 or size < 256
 
 
 def worth_checking(tensor: Tensor) -> bool:

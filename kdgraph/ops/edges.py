@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 
@@ -32,21 +31,12 @@ class Edges(NamedTuple):
             return self.rowptr.numel() - 1
         return self.count(num_nodes)
 
-    def part(
-        self, start: int, stop: int, device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Source, target and weight of the edges from ``start`` to ``stop``.
+    def share(self, targets: slice) -> Tensor | None:
+        """What the sums of some targets are multiplied with, ``[T, 1]``.
 
-        The weight is ``None`` where all are one; that of a mean is divided already.
+        ``None`` where sums are no means.
         """
-        edges = torch.arange(start, stop, device=device)
-        source = edges if self.col is None else self.col[start:stop].long()
-        weight = None if self.weight is None else self.weight[start:stop]
-        if self.rowptr is None:
-            return source, edges, weight
-        rowptr = self.rowptr.long()
-        target = torch.searchsorted(rowptr, edges, right=True) - 1
-        if self.mean:
-            share = 1.0 / (rowptr[target + 1] - rowptr[target]).double()
-            weight = share if weight is None else weight * share
-        return source, target, weight
+        if self.rowptr is None or not self.mean:
+            return None
+        counts = self.rowptr[targets.start : targets.stop + 1].diff()
+        return 1.0 / counts.clamp(min=1).double().unsqueeze(1)

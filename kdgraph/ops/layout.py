@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from kdgraph.ops.packing import code_bits, unpack
+from kdgraph.ops.packing import code_bits, unpack, unpack_position
 from kdgraph.ops.positions import position_offsets
 
 
@@ -63,8 +63,24 @@ class Layout:
         """Width C of a composed vector."""
         return codeword_width * (len(self.sizes) if self.concat else 1)
 
-    def rows(self, codes: Tensor, nodes: Tensor | None = None) -> Tensor:
-        """Rows of the flat codebooks that nodes read, ``int64`` ``[B, D]``."""
-        codes = codes if nodes is None else codes[nodes]
-        codes = unpack(codes, self.sizes) if self.packed else codes.long()
-        return codes + torch.tensor(self.offsets, device=codes.device)
+    def span(self, position: int) -> slice:
+        """The rows of the flat codebooks that a position reads."""
+        first = self.offsets[position]
+        return slice(first, first + self.sizes[position])
+
+    def channels(self, position: int, codeword_width: int) -> slice:
+        """Where the codewords of a position land in a vector."""
+        first = position * codeword_width if self.concat else 0
+        return slice(first, first + codeword_width)
+
+    def column(self, codes: Tensor, position: int) -> Tensor:
+        """The codes of one position, ``[B]``: a view, or unpacked to ``int32``."""
+        if self.packed:
+            return unpack_position(codes, self.sizes, position)
+        return codes[:, position]
+
+    def rows(self, codes: Tensor) -> Tensor:
+        """Rows of the flat codebooks that are read, ``int32`` ``[B, D]``."""
+        codes = unpack(codes, self.sizes) if self.packed else codes
+        offsets = torch.tensor(self.offsets, dtype=torch.int32, device=codes.device)
+        return codes.int() + offsets

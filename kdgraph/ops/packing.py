@@ -86,18 +86,39 @@ def unpack(packed: Tensor, codebook_sizes: Sequence[int]) -> Tensor:
     if all(width == 4 for width in bits):
         nibbles = torch.stack((packed & 0xF, packed >> 4), dim=-1)
         return nibbles.flatten(-2)[..., : len(bits)].long()
-    columns = []
-    offset = 0
-    for width in bits:
-        first, shift = divmod(offset, 8)
-        value = packed[:, first].to(torch.int32) >> shift
-        for byte in range(1, (shift + width + 7) // 8):
-            value = value | (
-                packed[:, first + byte].to(torch.int32) << (8 * byte - shift)
-            )
-        columns.append(value & ((1 << width) - 1))
-        offset += width
+    columns = [
+        unpack_position(packed, codebook_sizes, position)
+        for position in range(len(codebook_sizes))
+    ]
     return torch.stack(columns, dim=-1).long()
+
+
+def unpack_position(
+    packed: Tensor, codebook_sizes: Sequence[int], position: int
+) -> Tensor:
+    """The codes of one position.
+
+    Args:
+        packed: ``uint8`` of shape ``[N, row_bytes(codebook_sizes)]``.
+        codebook_sizes: The alphabet of each position, ``D`` of them.
+        position: Which.
+
+    Returns:
+        ``int32`` ``[N]``.
+
+    Example:
+        >>> unpack_position(torch.tensor([[33]], dtype=torch.uint8), [16, 16], 1)
+        tensor([2], dtype=torch.int32)
+    """
+    bits = [code_bits(size) for size in codebook_sizes[: position + 1]]
+    width = bits.pop()
+    first, shift = divmod(sum(bits), 8)
+    value = packed[:, first].to(torch.int32)
+    if shift:
+        value = value >> shift
+    for byte in range(1, (shift + width + 7) // 8):
+        value = value | (packed[:, first + byte].to(torch.int32) << (8 * byte - shift))
+    return value & ((1 << width) - 1) if (shift + width) % 8 else value
 
 
 def unpack_nodes(
