@@ -45,6 +45,11 @@ def add_parser(commands: Any) -> None:
         help="keep edges one way instead of symmetrising them",
     )
     parser.add_argument(
+        "--unweighted",
+        action="store_true",
+        help="leave the edge_weight of a FILE.npz aside",
+    )
+    parser.add_argument(
         "--num-nodes",
         type=int,
         metavar="N",
@@ -91,6 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
             directed=arguments.directed,
             num_nodes=arguments.num_nodes,
             memory=arguments.memory,
+            unweighted=arguments.unweighted,
             force=arguments.force,
             progress=on_progress,
         )

@@ -65,7 +65,12 @@ def _runners(arguments: argparse.Namespace, device: torch.device) -> list[Runner
     names = TrainConfig.__dataclass_fields__
     given = {key: value for key, value in vars(arguments).items() if key in names}
     config = TrainConfig(**given)
-    graph = load_graph(arguments.dataset, arguments.root, directed=arguments.directed)
+    graph = load_graph(
+        arguments.dataset,
+        arguments.root,
+        directed=arguments.directed,
+        unweighted=arguments.unweighted,
+    )
     runners = []
     for name in dict.fromkeys([config.method, *arguments.compare]):
         save: Path | None = arguments.save

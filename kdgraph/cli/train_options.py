@@ -62,6 +62,11 @@ def _data(group: Any) -> None:
         action="store_true",
         help="keep edges one way instead of symmetrising them",
     )
+    group.add_argument(
+        "--unweighted",
+        action="store_true",
+        help="leave edge weights aside, and count every edge once",
+    )
 
 
 def _method(group: Any) -> None:

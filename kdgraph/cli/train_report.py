@@ -20,6 +20,11 @@ def describe(graph: Graph, config: TrainConfig) -> str:
     )
     lines = [summary, *(f"note: {note}" for note in graph.notes)]
     if config.method != "labelprop":
+        if graph.weighted and config.model != "gcn":
+            lines.append(
+                f"note: {config.model} counts every edge once; weights are used by "
+                "codes and label propagation"
+            )
         lines.append(
             f"{recipe_name(graph)}: {config.model} {config.num_layers} x "
             f"{config.hidden_dim}, weight decay {config.weight_decay:g}, at most "

@@ -86,6 +86,11 @@ class Archive:
     def __contains__(self, key: object) -> bool:
         return key in self._members
 
+    @property
+    def keys(self) -> list[str]:
+        """The names of the arrays."""
+        return list(self._members)
+
     def require(self, *keys: str) -> None:
         """Check that arrays are there.
 

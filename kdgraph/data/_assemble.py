@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from kdgraph.data.edge_weights import check_weights
 from kdgraph.data.edges import build_adjacency
 from kdgraph.data.graph import Graph
 
@@ -27,6 +28,7 @@ def assemble(
     directed: bool = False,
     notes: tuple[str, ...] = (),
     num_classes: int | None = None,
+    edge_weight: NDArray[Any] | None = None,
 ) -> Graph:
     """Check the parts of a graph and put them together.
 
@@ -34,6 +36,8 @@ def assemble(
         ValueError: In one sentence that begins with ``where``.
     """
     check_edges(edge_index, num_nodes, where)
+    if edge_weight is not None:
+        check_weights(edge_weight, edge_index.shape[1], where)
     labels, found = check_labels(y, num_nodes, where)
     check_splits(splits, num_nodes, labels, where)
     if edge_index.dtype.kind == "f":  # an empty list without a type
@@ -41,7 +45,9 @@ def assemble(
     idx = {key: torch.from_numpy(splits[key].astype(np.int64)) for key in SPLITS}
     return Graph(
         name=name,
-        adj=build_adjacency(edge_index, num_nodes, directed=directed),
+        adj=build_adjacency(
+            edge_index, num_nodes, directed=directed, edge_weight=edge_weight
+        ),
         y=labels,
         train_idx=idx["train_idx"],
         valid_idx=idx["valid_idx"],

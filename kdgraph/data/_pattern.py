@@ -3,7 +3,6 @@
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,10 +22,10 @@ def pattern_of(graph: Graph | DiskCSR | Data | Pattern, owner: str) -> Pattern:
     if isinstance(graph, Pattern):
         return graph
     if isinstance(graph, Graph):
-        rowptr, col = _wrap(graph.adj.indptr), _wrap(graph.adj.indices)
+        rowptr, col = wrap(graph.adj.indptr), wrap(graph.adj.indices)
         return Pattern(rowptr, col, graph.num_nodes)
     if isinstance(graph, DiskCSR):
-        return Pattern(_wrap(graph.rowptr), _wrap(graph.col), graph.num_nodes)
+        return Pattern(wrap(graph.rowptr), wrap(graph.col), graph.num_nodes)
     if isinstance(graph, Data) and graph.edge_index is not None:
         source, target = graph.edge_index.cpu()
         return Pattern.of_edges(source, target, (graph.num_nodes, graph.num_nodes))
@@ -42,7 +41,8 @@ def placeholder(num_nodes: int, **parts: Tensor | None) -> Data:
     return Data(edge_index=edges, num_nodes=num_nodes, **parts)
 
 
-def _wrap(array: NDArray[np.integer[Any]]) -> Tensor:
+def wrap(array: NDArray[Any]) -> Tensor:
+    """A tensor over an array that nobody writes to."""
     with warnings.catch_warnings():
         # Of arrays mapped from a file; nothing is written to them.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writ")

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +24,13 @@ class Graph:
     r"""A graph, its labels and its split.
 
     Row :math:`v` of the adjacency holds the nodes whose messages :math:`v`
-    receives: :math:`A_{vu} = 1` for every edge :math:`u \to v`. It is what PyG
-    calls ``adj_t``.
+    receives: :math:`A_{vu} = 1`, or the weight, for every edge :math:`u \to v`. It is
+    what PyG calls ``adj_t``.
 
     Args:
         name: What the graph is called in tables.
-        adj: Adjacency, a square ``scipy.sparse.csr_array`` of float32 ones with
-            sorted, distinct columns.
+        adj: Adjacency, a square ``scipy.sparse.csr_array`` of float32 ones, or weights
+            of at least 0, with sorted, distinct columns.
         y: Labels: class ids with -1 for unlabelled nodes, or float zeros and ones,
             one column per label.
         train_idx: Nodes trained on.
@@ -99,6 +100,14 @@ class Graph:
         """Number of stored entries of ``adj``; an undirected edge counts twice."""
         return int(self.adj.nnz)
 
+    @cached_property
+    def weighted(self) -> bool:
+        """Whether an edge has another weight than 1."""
+        data = self.adj.data
+        if data.strides == (0,):  # one number for all, as graphs on disk have it
+            data = data[:1]
+        return bool((data != 1).any())
+
     @property
     def multi_label(self) -> bool:
         """Whether a node may carry several labels at once."""
@@ -157,10 +166,11 @@ class Graph:
         )
 
     def fingerprint(self) -> str:
-        """Return a SHA-256 of structure, labels and split.
+        """Return a SHA-256 of structure, weights, labels and split.
 
         The name, the notes and the width of the index type do not enter, so the
-        same graph read from two sources has one fingerprint.
+        same graph read from two sources has one fingerprint. Nor do weights that are
+        all 1, which are no weights.
 
         Returns:
             64 hexadecimal digits.
@@ -184,6 +194,8 @@ class Graph:
             "valid_idx": self.valid_idx.cpu().numpy(),
             "test_idx": self.test_idx.cpu().numpy(),
         }
+        if self.weighted:
+            arrays["edge_weight"] = adj.data.astype(np.float32, copy=False)
         digest.update(f"directed={self.directed} classes={self.num_classes}".encode())
         for key, array in arrays.items():
             digest.update(f" {key}{array.shape}".encode())

@@ -27,6 +27,7 @@ def load_graph(
     root: str | os.PathLike[str] | None = None,
     *,
     directed: bool = False,
+    unweighted: bool = False,
     seed: int = 0,
 ) -> Graph:
     """Load a graph by name or from a file.
@@ -55,6 +56,7 @@ def load_graph(
             Paths to files do not depend on it.
         directed: Keep edges one way instead of symmetrising them, where a graph has
             directions; of a folder, this was decided when it was prepared.
+        unweighted: Leave the weights of your own graph aside; the named ones have none.
         seed: Seed of a generated graph; the others do not depend on it.
 
     Returns:
@@ -73,7 +75,7 @@ def load_graph(
     key = path.strip().lower().replace("_", "-")
     known = _CHOICES.get(key)
     if known is None:
-        return _load_path(path, key, directed=directed)
+        return _load_path(path, key, directed=directed, unweighted=unweighted)
     if known == "sbm":
         return sbm(seed=seed, directed=directed)
     if known in _PLANETOID:
@@ -85,12 +87,12 @@ def load_graph(
     return load_placed(known, root)
 
 
-def _load_path(path: str, key: str, *, directed: bool) -> Graph:
+def _load_path(path: str, key: str, *, directed: bool, unweighted: bool) -> Graph:
     place = Path(path).expanduser()
     if path.lower().endswith(".npz"):
-        return load_npz(place, directed=directed)
+        return load_npz(place, directed=directed, unweighted=unweighted)
     if path and place.is_dir():
-        return load_disk(place, directed=directed)
+        return load_disk(place, directed=directed, unweighted=unweighted)
     close = difflib.get_close_matches(key, _CHOICES, n=1, cutoff=0.5)
     hint = f"did you mean {_CHOICES[close[0]]!r}? " if close else ""
     raise ValueError(

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from kdgraph.data._archive import Archive, Header
 from kdgraph.data._assemble import SPLITS, assemble, check_edges, check_integers
+from kdgraph.data.edge_weights import check_weight_header
 from kdgraph.data.graph import Graph
 from kdgraph.data.memory import build_bytes, require_memory
 
 KEYS = ("edge_index", "num_nodes", "y", *SPLITS)
+WEIGHTS = "edge_weight"
 _FEATURES = ("x", "feat", "feats", "features", "node_feat", "node_features")
 _MASKS = {
     "train_idx": ("train_mask", "train_masks"),
@@ -21,7 +23,9 @@ _MASKS = {
 }
 
 
-def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
+def load_npz(
+    path: str | os.PathLike[str], *, directed: bool = False, unweighted: bool = False
+) -> Graph:
     """Read a graph from a file of plain arrays.
 
     ======================================  =========================================
@@ -30,14 +34,17 @@ def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
     ``y``                                   [N] class ids, -1 for unlabelled nodes;
                                             or [N, T] zeros and ones
     ``train_idx, valid_idx, test_idx``      node ids, non-empty and disjoint
+    ``edge_weight``                         *(optional)* [E] numbers of at least 0
     ======================================  =========================================
 
-    Any integer type will do. Other arrays are ignored; dropped input features are
-    noted. Pickled objects are never read.
+    Any integer type will do. Weights are combined as :func:`build_adjacency` does it.
+    Other arrays, such as input features, are not used, and ``notes`` names them.
+    Pickled objects are never read.
 
     Args:
         path: The file.
         directed: Keep edges one way instead of symmetrising them.
+        unweighted: Leave weights aside, and count every edge once.
 
     Returns:
         The graph, named after the file.
@@ -68,11 +75,16 @@ def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
         check_edge_header(archive, num_nodes)
         num_edges = headers["edge_index"].shape[1]
         read = sum(header.nbytes for header in headers.values())
+        weighted = has_weights(archive, unweighted=unweighted)
+        if weighted:
+            # Sums in float64, where they go, and what is taken for a block.
+            read += archive.header(WEIGHTS).nbytes + 16 * num_edges
         needed = read + build_bytes(num_nodes, num_edges) + 8 * headers["y"].nbytes
         require_memory(needed, archive.path)
-        notes = dropped_features(archive)
+        notes = describe_others(archive, weighted=weighted)
         edge_index = archive.read("edge_index")
         check_edges(edge_index, num_nodes, archive.path)
+        edge_weight = archive.read(WEIGHTS) if weighted else None
         y = archive.read("y")
         splits = {key: archive.read(key) for key in SPLITS}
         where = archive.path
@@ -85,6 +97,7 @@ def load_npz(path: str | os.PathLike[str], *, directed: bool = False) -> Graph:
         where=where,
         directed=directed,
         notes=notes,
+        edge_weight=edge_weight,
     )
 
 
@@ -107,13 +120,33 @@ def check_keys(archive: Archive) -> None:
     raise archive.fault(f"{', '.join(missing)} missing", remedy)
 
 
-def dropped_features(archive: Archive) -> tuple[str, ...]:
-    """Return a note for each array of input features."""
-    return tuple(
-        f"input features {list(archive.header(key).shape)} dropped"
-        for key in _FEATURES
-        if key in archive
-    )
+def has_weights(archive: Archive, *, unweighted: bool) -> bool:
+    """Return whether there are weights to use, after a look at shape and type.
+
+    Raises:
+        ValueError: In one sentence, if they are not a number for each edge.
+    """
+    if unweighted or WEIGHTS not in archive:
+        return False
+    header, edges = archive.header(WEIGHTS), archive.header("edge_index")
+    check_weight_header(header.shape, header.dtype, edges.shape[-1], archive.path)
+    return True
+
+
+def describe_others(archive: Archive, *, weighted: bool) -> tuple[str, ...]:
+    """Return a note on weights, on each array of input features, and on the rest."""
+    features = [key for key in _FEATURES if key in archive]
+    notes = [
+        f"input features {list(archive.header(key).shape)} dropped" for key in features
+    ]
+    if weighted:
+        notes.append(f"{WEIGHTS} is used")
+    elif WEIGHTS in archive:
+        notes.append(f"{WEIGHTS} is left aside")
+    rest = sorted(set(archive.keys) - {*KEYS, WEIGHTS, *features})
+    if rest:
+        notes.append(f"not used: {', '.join(rest)}")
+    return tuple(notes)
 
 
 def read_num_nodes(archive: Archive) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from kdgraph.coded import CodedEncoder
@@ -104,8 +106,9 @@ def message_graph(
 ) -> Tensor:
     """The adjacency in the form in which PyG runs ``model`` fastest on a CPU.
 
-    ``torch.sparse`` CSR, normalised for the GCN; attention scores edges one by one and
-    takes ``edge_index``.
+    ``torch.sparse`` CSR, normalised for the GCN, with the weights of edges; attention
+    scores edges one by one and takes ``edge_index``. A mean or a sum over neighbours
+    counts each of them once, as the papers on SAGE and GIN have it.
 
     Args:
         model: ``"gcn"``, ``"sage"``, ``"gat"`` or ``"gin"``.
@@ -117,4 +120,8 @@ def message_graph(
         return to_torch_csr(gcn_norm(graph.adj)).to(device)
     if model == "gat":
         return to_edge_index(graph.adj)[0].to(device)
-    return to_torch_csr(graph.adj).to(device)
+    adj = graph.adj
+    if graph.weighted:
+        ones = np.ones(adj.nnz, dtype=np.float32)
+        adj = sparse.csr_array((ones, adj.indices, adj.indptr), shape=adj.shape)
+    return to_torch_csr(adj).to(device)

@@ -381,3 +381,23 @@ def test_out_of_memory_is_a_sentence_with_status_1(
     done = kdgraph(*arguments, "--coder", "softmax", "--dim", 4 * 10**12)
     assert done.status == 1
     assert "out of memory" in done.sentence
+
+
+def test_edge_weights_are_used_or_named(
+    kdgraph: Kdgraph, save_graph: Any, tiny: Any, tmp_path: Path
+) -> None:
+    weights = np.random.default_rng(0).random(81)
+    path = save_graph(tmp_path / "weighted.npz", edge_weight=weights, hue=np.zeros(3))
+    arguments = ["train", "--dataset", path, *tiny]
+    for more, said in (
+        ([], "edge_weight is used"),
+        (["--unweighted"], "edge_weight is left aside"),
+        (["--model", "sage"], "sage counts every edge once"),
+    ):
+        done = kdgraph(*arguments, *more)
+        assert done.status == 0, done.err
+        assert f"note: {said}" in done.out
+        assert "note: not used: hue" in done.out
+    weights[7] = np.nan
+    path = save_graph(tmp_path / "weighted.npz", edge_weight=weights)
+    assert "edge_weight holds nan" in kdgraph(*arguments).sentence

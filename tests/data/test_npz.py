@@ -86,14 +86,16 @@ def test_one_class_in_training(tmp_path: Path, arrays: Arrays) -> None:
     )
 
 
-def test_other_keys_are_ignored_and_features_noted(
-    tmp_path: Path, arrays: Arrays
-) -> None:
+def test_other_keys_are_ignored_and_noted(tmp_path: Path, arrays: Arrays) -> None:
     expected = load_graph(save(tmp_path, arrays)).fingerprint()
     arrays["x"] = np.zeros((6, 3))
-    arrays["edge_weight"] = np.array([None] * 5)  # pickled, and never looked at
+    arrays["names"] = np.array([None] * 5)  # pickled, and never looked at
+    arrays["edge_attr"] = np.zeros((5, 2))
     graph = load_graph(save(tmp_path, arrays))
-    assert graph.notes == ("input features [6, 3] dropped",)
+    assert graph.notes == (
+        "input features [6, 3] dropped",
+        "not used: edge_attr, names",
+    )
     assert graph.fingerprint() == expected
 
 

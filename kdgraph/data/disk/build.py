@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from kdgraph.data._assemble import SPLITS, check_labels, check_splits
 from kdgraph.data.disk.buckets import Bucket, Keys, scatter, sorted_runs
-from kdgraph.data.disk.layout import MAX_NODES, Meta, Part
+from kdgraph.data.disk.layout import MAX_NODES, WEIGHT, Meta, Part
 from kdgraph.data.disk.rows import RowWriter
 from kdgraph.data.disk.source import EdgeSource
 from kdgraph.data.disk.staging import Staging
-from kdgraph.data.disk.writer import save_part
+from kdgraph.data.disk.writer import NpyWriter, save_part
+from kdgraph.data.edge_weights import WeightedEdges, combined_weights, sum_weights
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done of a stage, from 0 to 1, and its name."""
@@ -78,6 +79,8 @@ class Build:
             self._staging.save(state)
         written, loops = self._sort(state)
         num_edges = written["col"].shape[0]
+        if self._source.weights is not None:
+            written |= {WEIGHT: self._weigh(state["num_nodes"], num_edges)}
         kept = num_edges if self._directed else (num_edges + loops) // 2
         read = state["edges_read"]
         facts |= {"edges": read, "repeated": read - kept, "self_loops": loops}
@@ -183,6 +186,41 @@ class Build:
             return rows.finish(), rows.loops
         finally:
             rows.close()
+
+    def _weigh(self, num_nodes: int, num_edges: int) -> Part:
+        """Read the edges once more, and write what each of those that are kept weighs.
+
+        The sums are mapped from a file of 8 bytes an edge.
+        """
+        folder = self._staging.path
+        rowptr, col = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in ("rowptr", "col")
+        )
+        sums: NDArray[np.float64] = np.zeros(0)
+        if num_edges:
+            sums = np.memmap(folder / "sums", np.float64, "w+", shape=(num_edges,))
+        sum_weights(rowptr, col, self._weighted_edges(num_nodes), sums)
+        block, done = max(self._block, 1), 0
+        writer = NpyWriter(folder / f"{WEIGHT}.npy", "<f4")
+        try:
+            for weights in combined_weights(
+                rowptr, col, sums, directed=self._directed, block=block
+            ):
+                writer.append(weights)
+                done += weights.size
+                self._progress(done / num_edges, "writing weights")
+            return writer.finish()
+        finally:
+            writer.close()
+
+    def _weighted_edges(self, num_nodes: int) -> Iterator[WeightedEdges]:
+        read, total = 0, self._source.num_edges or 1
+        if self._source.weights is not None:
+            for edges, weight in self._source.weights(self._block, num_nodes):
+                yield edges, weight
+                read += weight.size
+                self._progress(read / total, "reading weights")
 
 
 def _keys(edges: NDArray[np.int64], bits: int, *, both_ways: bool) -> Keys:

@@ -15,6 +15,9 @@ MAX_NODES = 1 << 32
 
 _FORMAT = "kdgraph graph"
 _VERSION = 1
+_VERSION_WITH_WEIGHTS = 2
+"""Of a graph that older readers would take without its weights."""
+WEIGHT = "weight"
 _REMEDY = "prepare the graph again"
 
 
@@ -64,7 +67,8 @@ class Meta:
 
     def write(self, folder: Path) -> None:
         """Write ``meta.json``."""
-        text = json.dumps({"format": _FORMAT, "version": _VERSION} | asdict(self))
+        version = _VERSION_WITH_WEIGHTS if WEIGHT in self.parts else _VERSION
+        text = json.dumps({"format": _FORMAT, "version": version} | asdict(self))
         with replacing(folder / META) as file:
             file.write(text.encode() + b"\n")
 
@@ -78,11 +82,11 @@ def read_meta(folder: Path) -> Meta:
     """
     found = _read_json(folder)
     version = found.get("version")
-    if version != _VERSION:
+    if version not in (_VERSION, _VERSION_WITH_WEIGHTS):
         raise fault(
             folder,
             f"the graph has format version {version}, but this kdgraph reads "
-            f"{_VERSION}",
+            f"{_VERSION} and {_VERSION_WITH_WEIGHTS}",
             "prepare it again with this kdgraph",
         )
     try:
@@ -102,6 +106,8 @@ def read_meta(folder: Path) -> Meta:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fault(folder, f"{META} is damaged", _REMEDY) from error
     shapes = {"rowptr": (meta.num_nodes + 1,), "col": (meta.num_edges,)}
+    if WEIGHT in parts:
+        shapes[WEIGHT] = (meta.num_edges,)
     if any(name not in parts or parts[name].shape != shapes[name] for name in shapes):
         raise fault(folder, f"{META} is damaged", _REMEDY)
     for name, part in parts.items():

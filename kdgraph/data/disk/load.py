@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,20 @@ if TYPE_CHECKING:
     from kdgraph.data.graph import Adjacency
 
 
-def load_disk(folder: str | os.PathLike[str], *, directed: bool = False) -> Graph:
+def load_disk(
+    folder: str | os.PathLike[str], *, directed: bool = False, unweighted: bool = False
+) -> Graph:
     """Open a graph that :func:`prepare_graph` wrote.
 
-    Columns and labels are mapped from their files, and the ones of the adjacency are a
-    single number, so that opening takes milliseconds and the row starts in memory.
+    Columns, weights and labels are mapped from their files, and ones in their place are
+    a single number, so that opening takes milliseconds and the row starts in memory.
     What computes on the whole graph still makes copies of its own; :func:`open_csr`
     is for what does not.
 
     Args:
         folder: The folder.
         directed: Insist on edges one way; which it is was decided when preparing.
+        unweighted: Leave weights aside.
 
     Returns:
         The graph, named after the folder.
@@ -54,20 +58,23 @@ def load_disk(folder: str | os.PathLike[str], *, directed: bool = False) -> Grap
             "prepare it from an input with labels and splits, or read the structure "
             "alone with open_csr",
         )
+    csr, notes = map_csr(path, meta), meta.notes
+    if unweighted and csr.weight is not None:
+        csr, notes = replace(csr, weight=None), (*notes, "weights are left aside")
     # Private pages, since torch takes no array that it may not write to.
     y, train_idx, valid_idx, test_idx = (
         torch.from_numpy(map_part(path, meta, key, "c")) for key in ("y", *SPLITS)
     )
     return Graph(
         name=path.resolve().name,
-        adj=_adjacency(map_csr(path, meta)),
+        adj=_adjacency(csr),
         y=y,
         train_idx=train_idx,
         valid_idx=valid_idx,
         test_idx=test_idx,
         num_classes=meta.num_classes,
         directed=meta.directed,
-        notes=meta.notes,
+        notes=notes,
     )
 
 
@@ -79,6 +86,8 @@ def _adjacency(csr: DiskCSR) -> Adjacency:
     adj.indptr = csr.rowptr.astype(csr.col.dtype) if narrow else csr.rowptr
     adj.indices = csr.col.view(np.ndarray)
     adj.data = np.broadcast_to(np.float32(1), csr.num_edges)
+    if csr.weight is not None:
+        adj.data = csr.weight.view(np.ndarray)
     adj.has_canonical_format = True
     adjacency: Adjacency = adj
     return adjacency

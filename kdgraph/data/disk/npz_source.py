@@ -12,23 +12,29 @@ from numpy.typing import NDArray
 from kdgraph.data._archive import Archive
 from kdgraph.data._assemble import SPLITS, check_ids
 from kdgraph.data.disk.source import Block, EdgeSource, settle_num_nodes
+from kdgraph.data.edge_weights import WeightedEdges, check_weights
 from kdgraph.data.npz import (
     KEYS,
+    WEIGHTS,
     check_edge_header,
     check_keys,
     check_sizes,
-    dropped_features,
+    describe_others,
+    has_weights,
     label_keys,
     read_num_nodes,
 )
 
 
-def npz_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
+def npz_source(
+    path: Path, num_nodes: int | None = None, *, unweighted: bool = False
+) -> EdgeSource:
     """Look at a file that ``load_npz`` reads, or one of ``edge_index`` alone.
 
     Args:
         path: The file.
         num_nodes: N, where the file does not say it.
+        unweighted: Leave weights aside.
 
     Raises:
         ValueError: In one sentence that names the file, the fault and the remedy.
@@ -47,13 +53,19 @@ def npz_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
             headers = {key: archive.header(key) for key in KEYS}
             check_sizes(archive, headers, found)
         check_edge_header(archive, found or 0)
+        weighted = has_weights(archive, unweighted=unweighted)
         return EdgeSource(
             files=(path,),
             blocks=lambda size, bound: archive_blocks(path, size, bound),
             num_nodes=found,
             num_edges=archive.header("edge_index").shape[1],
             labels=lambda: _labels(path) if labelled else {},
-            notes=dropped_features(archive),
+            notes=describe_others(archive, weighted=weighted),
+            weights=(
+                (lambda size, bound: weighted_blocks(path, size, bound))
+                if weighted
+                else None
+            ),
         )
 
 
@@ -69,6 +81,16 @@ def archive_blocks(path: Path, size: int, num_nodes: int) -> Iterator[Block]:
             check_ids("edge_index", edges, num_nodes, path)
             done += edges.shape[1]
             yield edges.astype(np.int64, copy=False), done / total
+
+
+def weighted_blocks(path: Path, size: int, num_nodes: int) -> Iterator[WeightedEdges]:
+    """Read ``edge_index`` and ``edge_weight``, ``size`` edges at a time."""
+    blocks = archive_blocks(path, size, num_nodes)
+    with Archive(path) as archive:
+        weights = archive.pieces(WEIGHTS, size)
+        for (edges, _), weight in zip(blocks, weights, strict=False):
+            check_weights(weight, edges.shape[1], path)
+            yield edges, weight
 
 
 def _pieces(archive: Archive, size: int) -> Iterator[NDArray[Any]]:

@@ -24,6 +24,7 @@ def parquet_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
     """
     with _open(path) as file:
         schema, num_edges = file.schema_arrow, file.metadata.num_rows
+        others = ", ".join(schema.names[2:])
         types = [str(kind) for kind in schema.types[:2]]
         if len(types) < 2 or not all("int" in kind for kind in types):
             raise ValueError(
@@ -35,6 +36,7 @@ def parquet_source(path: Path, num_nodes: int | None = None) -> EdgeSource:
         blocks=lambda size, bound: _blocks(path, size, bound),
         num_nodes=settle_num_nodes(None, num_nodes, path),
         num_edges=num_edges,
+        notes=(f"not used: {others}",) if others else (),
     )
 
 

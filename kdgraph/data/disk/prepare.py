@@ -25,6 +25,7 @@ def prepare_graph(
     directed: bool = False,
     num_nodes: int | None = None,
     memory: int = DEFAULT_MEMORY,
+    unweighted: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Prepared:
@@ -34,7 +35,10 @@ def prepare_graph(
     repeated edges once, both ways unless ``directed``. Edges are distributed over
     files by target and sorted one file at a time, so they never lie in memory
     together; on disk, 8 bytes for each and its reverse are needed beside the result
-    while it is built. Labels and splits, where the input has them, are read whole.
+    while it is built. Weights of an ``.npz``, where it has them, go beside the edges:
+    those of repeated edges are summed, and unless ``directed`` the larger of both
+    directions is taken; they take 8 more bytes an edge meanwhile. Labels and splits,
+    where the input has them, are read whole.
 
     The graph is built in a hidden folder beside ``output`` and gets its name once it
     is complete. A killed build leaves that folder, and the same call goes on with it if
@@ -50,6 +54,7 @@ def prepare_graph(
         num_nodes: N, at most :math:`2^{32}`, where the input does not say it.
             (default: the largest id, and one)
         memory: Bytes that edges may take at once. (default: 2 GiB)
+        unweighted: Leave weights aside.
         force: Replace a graph on disk that is there.
         progress: Told how far it is.
 
@@ -73,10 +78,15 @@ def prepare_graph(
         raise ValueError(f"memory is at least {_LEAST_MEMORY} bytes (got {memory}).")
     place = Path(output).expanduser()
     check_output(place, force=force)
-    edges = open_source(Path(source).expanduser(), num_nodes)
+    edges = open_source(Path(source).expanduser(), num_nodes, unweighted=unweighted)
     files = describe_files(edges.files)
     one_way = directed and not edges.both_ways
-    identity = {"files": files, "directed": one_way, "num_nodes": num_nodes}
+    identity = {
+        "files": files,
+        "directed": one_way,
+        "num_nodes": num_nodes,
+        "weighted": edges.weights is not None,
+    }
     staging = Staging(place, identity, force=force)
     try:
         build = Build(
@@ -96,7 +106,9 @@ def prepare_graph(
         staging.release()
 
 
-def open_source(path: Path, num_nodes: int | None) -> EdgeSource:
+def open_source(
+    path: Path, num_nodes: int | None, *, unweighted: bool = False
+) -> EdgeSource:
     """Look at an input of any kind.
 
     Raises:
@@ -106,7 +118,7 @@ def open_source(path: Path, num_nodes: int | None) -> EdgeSource:
     if path.is_dir():
         return ogb_source(path, num_nodes)
     if name.endswith(".npz"):
-        return npz_source(path, num_nodes)
+        return npz_source(path, num_nodes, unweighted=unweighted)
     if name.endswith(SUFFIXES):
         return text_source(path, num_nodes)
     if name.endswith(".parquet"):

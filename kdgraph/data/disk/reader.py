@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from kdgraph.data.disk.layout import Meta, fault, read_meta
+from kdgraph.data.disk.layout import WEIGHT, Meta, fault, read_meta
 
 _BLOCK = 1 << 24
 
@@ -27,15 +27,18 @@ class DiskCSR:
         rowptr: Where each row begins.
         col: The sources, int32 below :math:`2^{31}` nodes.
         directed: Whether edges were kept one way.
+        weight: Of each edge, or None where all weigh 1.
 
     Shapes:
         - **rowptr:** :math:`(N + 1)` int64
         - **col:** :math:`(E)` int32 or int64
+        - **weight:** :math:`(E)` float32
     """
 
     rowptr: NDArray[np.int64]
     col: NDArray[np.int32] | NDArray[np.int64]
     directed: bool
+    weight: NDArray[np.float32] | None = None
 
     @property
     def num_nodes(self) -> int:
@@ -96,11 +99,12 @@ def verify_graph(folder: str | os.PathLike[str]) -> None:
 
 
 def map_csr(folder: Path, meta: Meta) -> DiskCSR:
-    """Map ``rowptr`` and ``col``."""
+    """Map ``rowptr`` and ``col``, and weights where there are any."""
     rowptr = map_part(folder, meta, "rowptr")
     if rowptr[0] != 0 or rowptr[-1] != meta.num_edges:
         raise fault(folder, "rowptr.npy is damaged")
-    return DiskCSR(rowptr, map_part(folder, meta, "col"), meta.directed)
+    weight = map_part(folder, meta, WEIGHT) if WEIGHT in meta.parts else None
+    return DiskCSR(rowptr, map_part(folder, meta, "col"), meta.directed, weight)
 
 
 def map_part(

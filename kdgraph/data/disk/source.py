@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdgraph.data.disk.layout import MAX_NODES
+from kdgraph.data.edge_weights import WeightedEdges
 
 Block = tuple[NDArray[np.int64], float]
 """Edges [2, m], sources above targets, and the fraction of the input read by then."""
@@ -29,6 +30,8 @@ class EdgeSource:
         labels: Returns ``y`` and the splits by name, or nothing.
         notes: What a reader of results should know.
         both_ways: Whether every edge is meant both ways, whatever is asked for.
+        weights: Called as ``blocks`` is; yields the same edges with a weight for each.
+            ``None`` where they have none.
     """
 
     files: tuple[Path, ...]
@@ -38,6 +41,7 @@ class EdgeSource:
     labels: Callable[[], Mapping[str, NDArray[Any]]] = dict
     notes: tuple[str, ...] = ()
     both_ways: bool = False
+    weights: Callable[[int, int], Iterator[WeightedEdges]] | None = None
 
 
 def settle_num_nodes(stored: int | None, given: int | None, where: Path) -> int | None:

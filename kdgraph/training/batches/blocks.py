@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from kdgraph.data import Graph
-from kdgraph.data._pattern import pattern_of
+from kdgraph.data._pattern import pattern_of, wrap
 from kdgraph.ops import induced_subgraph, sample_neighbors
+from kdgraph.ops.sampled import Sampled
+from kdgraph.ops.subgraph import Subgraph
 
 _ROWS = 1 << 20
 
@@ -48,8 +50,9 @@ class BlockSampler:
     and the node, whatever else is in the batch.
 
     Sums over neighbours are estimated without bias: with s of d neighbours drawn, each
-    counts d/s times. Degrees are those of the whole graph, so that the normalised
-    adjacency of the graph convolution is that of :func:`kdgraph.data.gcn_norm`.
+    counts d/s times. Degrees, with the weights of edges for the graph convolution, are
+    those of the whole graph, so that its normalised adjacency is that of
+    :func:`kdgraph.data.gcn_norm`. The other networks do not read weights.
 
     Args:
         graph: The graph; its arrays may be mapped from files.
@@ -62,6 +65,11 @@ class BlockSampler:
         self.num_nodes = graph.num_nodes
         self.model = model
         self._looped = _looped(graph) if model == "gcn" else None
+        self._weights: Tensor | None = None
+        if model == "gcn" and graph.weighted:
+            self._weights = wrap(graph.adj.data)
+            sums = np.asarray(graph.adj.sum(axis=1, dtype=np.float64)).ravel()
+            self._weighted_degree = torch.from_numpy(sums)
 
     def degree(self, nodes: Tensor) -> Tensor:
         """Neighbours of some nodes in the whole graph, ``int64`` ``[B]``."""
@@ -76,7 +84,7 @@ class BlockSampler:
             seed: Of what is drawn. (default: ``0``)
         """
         drawn = sample_neighbors(self.rowptr, self.col, targets, [fanout], seed=seed)
-        return self._block(drawn.node, targets.numel(), drawn.row, drawn.col)
+        return self._block(drawn.node, targets.numel(), drawn)
 
     def induced(self, nodes: Tensor) -> Block:
         """The block of the edges among some nodes, for any number of layers.
@@ -85,10 +93,11 @@ class BlockSampler:
             nodes: Distinct nodes ``[B]``.
         """
         found = induced_subgraph(self.rowptr, self.col, nodes)
-        return self._block(nodes, nodes.numel(), found.row, found.col)
+        return self._block(nodes, nodes.numel(), found)
 
-    def _block(self, nodes: Tensor, count: int, row: Tensor, col: Tensor) -> Block:
+    def _block(self, nodes: Tensor, count: int, edges: Sampled | Subgraph) -> Block:
         """The block of edges, of which some for each target were taken."""
+        row, col = edges.row, edges.col
         if self.model == "gat":
             return Block(nodes, count, torch.stack([row, col]))
         taken = torch.bincount(col, minlength=count)
@@ -99,6 +108,8 @@ class BlockSampler:
         else:
             share = self.degree(nodes[:count]) / taken.clamp(min=1)
             weight = share.float()[col]
+            if self._weights is not None:
+                weight *= self._weights[edges.edge]
         if self.model == "gcn":
             rowptr, row, weight = self._normalized(nodes, rowptr, row, col, weight)
         return Block(nodes, count, _csr(rowptr, row, weight, nodes.numel()))
@@ -124,9 +135,11 @@ class BlockSampler:
         """Add the loops that are missing, and divide by roots of degrees."""
         count = rowptr.numel() - 1
         missing = ~self._looped[nodes] if self._looped is not None else None
-        degree = self.degree(nodes)
-        degree += 1 if missing is None else missing
-        scale = degree.clamp(min=1).double().rsqrt().float()
+        degree = self.degree(nodes).double()
+        if self._weights is not None:
+            degree = self._weighted_degree[nodes]
+        degree = degree + (1 if missing is None else missing)
+        scale = torch.where(degree > 0, degree.rsqrt(), 0.0).float()
         weight = weight * scale[row] * scale[col]
         # Before the edges of each target comes its loop, where it gets one.
         loops = torch.ones(count, dtype=torch.int64)
@@ -154,7 +167,9 @@ def _looped(graph: Graph) -> Tensor | None:
         stop = min(start + _ROWS, graph.num_nodes)
         degree = np.diff(rowptr[start : stop + 1])
         rows = np.repeat(np.arange(start, stop, dtype=col.dtype), degree)
-        found.append(rows[rows == col[rowptr[start] : rowptr[stop]]])
+        edges = slice(rowptr[start], rowptr[stop])
+        # One of weight 0 is none for the normalisation.
+        found.append(rows[(rows == col[edges]) & (graph.adj.data[edges] > 0)])
     nodes = torch.from_numpy(np.concatenate(found).astype(np.int64))
     if not nodes.numel():
         return None
