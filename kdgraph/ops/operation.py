@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from kdgraph import compat
+
 _AUTOCAST_DEVICES = ("cpu", "cuda")
 
 
@@ -17,7 +19,7 @@ class Operation:
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = f"kdgraph::{name}"
-        schema = torch.library.infer_schema(function, mutates_args=())
+        schema = compat.infer_schema(function)
         torch.library.define(self.name, schema, tags=(torch.Tag.pt2_compliant_tag,))
         torch.library.impl(self.name, "CompositeExplicitAutograd", function)
         self.call = getattr(torch.ops.kdgraph, name).default
@@ -36,7 +38,7 @@ class Operation:
     def autocast(self, dtype: torch.dtype) -> None:
         """Compute in one type wherever types are chosen by autocast."""
         for device in _AUTOCAST_DEVICES:
-            torch.library.register_autocast(self.name, device, dtype)
+            compat.register_autocast(self.call, device, dtype)
 
     def __call__(self, *arguments: Any) -> Any:
         """Run it, as torch chooses by the tensors."""

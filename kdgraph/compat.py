@@ -1,0 +1,220 @@
+"""What kdgraph takes of torch and PyG that they do not promise to keep.
+
+Private names, and modules that their references leave out, are used nowhere else, but
+for those that a subclass has to know (``_get_tensor`` of a feature store, the caches of
+``GCNConv``). Each function below says what it does once the name is gone: it gives what
+is right though slower, or raises one sentence.
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing
+from collections.abc import Callable, MutableMapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+import torch_geometric
+from torch import Tensor, distributed, nn
+
+_HOOKS = tuple(
+    f"_{what}_forward_{when}"
+    for what in (
+        "propagate",
+        "message",
+        "aggregate",
+        "message_and_aggregate",
+        "edge_update",
+    )
+    for when in ("pre_hooks", "hooks")
+)
+_FRESH = itertools.count(-1, -1)
+
+
+def infer_schema(function: Callable[..., Any]) -> str:
+    """The schema of an operation, from a function with hints.
+
+    Until 2.7 torch knows ``typing.Sequence`` only, which is another object than the one
+    of ``collections.abc``.
+    """
+    older: Any = typing.Sequence[int]  # noqa: UP006
+    for name, hint in function.__annotations__.items():
+        if hint == Sequence[int]:
+            function.__annotations__[name] = older
+    return torch.library.infer_schema(function, mutates_args=())
+
+
+def register_autocast(operation: Any, device: str, dtype: torch.dtype) -> None:
+    """Compute an operation in one type wherever types are chosen by autocast.
+
+    Until 2.7 torch has no name for that, and a kernel is put where autocast looks.
+
+    Args:
+        operation: An overload, ``torch.ops.NAMESPACE.NAME.default``.
+        device: ``"cpu"`` or ``"cuda"``.
+        dtype: The type that floats are cast to.
+    """
+    if hasattr(torch.library, "register_autocast"):
+        torch.library.register_autocast(operation, device, dtype)
+        return
+
+    def cast(value: Any) -> Any:
+        floats = isinstance(value, Tensor) and value.is_floating_point()
+        return value.to(dtype) if floats and value.dtype != torch.float64 else value
+
+    def kernel(*arguments: Any) -> Any:
+        with torch.autocast(device, enabled=False):
+            return operation(*map(cast, arguments))
+
+    name = operation.name().removesuffix(".default")
+    torch.library.impl(name, f"Autocast{device.upper()}", kernel)
+
+
+def version_of(tensor: Tensor) -> int:
+    """How often a tensor was written to.
+
+    Without torch's counter a number that was never given before, so that nothing that
+    was kept for the tensor is used again.
+    """
+    found: int | None = getattr(tensor, "_version", None)
+    return next(_FRESH) if found is None else found
+
+
+def weak_tensor_dictionary() -> MutableMapping[Tensor, Any]:
+    """A dictionary whose tensors may die; one that keeps nothing where there is none."""
+    try:
+        from torch.utils.weak import WeakTensorKeyDictionary
+    except ImportError:
+        return _Forgetful()
+    made: MutableMapping[Tensor, Any] = WeakTensorKeyDictionary()
+    return made
+
+
+class _Forgetful(dict[Tensor, Any]):
+    """A dictionary that keeps nothing."""
+
+    def __setitem__(self, key: Tensor, value: Any) -> None:
+        """Let go of it."""
+
+
+def sparse_parts(gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Indices and values of a sparse tensor as they are stored, repeated ones too.
+
+    Without torch's names for them, of the tensor with repeated ones summed.
+    """
+    try:
+        return gradient._indices(), gradient._values()
+    except AttributeError:
+        summed = gradient.coalesce()
+        return summed.indices(), summed.values()
+
+
+def is_mapped(tensor: Tensor) -> bool:
+    """Whether ``torch.vmap`` maps over a tensor, so that nothing can see its values.
+
+    Never, where torch does not tell; what looks at values then fails by itself.
+    """
+    functorch: Any = getattr(torch._C, "_functorch", None)
+    return functorch is not None and bool(functorch.is_batchedtensor(tensor))
+
+
+def transforming() -> bool:
+    """Whether this is within ``grad``, ``vmap`` or another of ``torch.func``.
+
+    Never, where torch does not tell.
+    """
+    functorch: Any = getattr(torch._C, "_functorch", None)
+    return functorch is not None and functorch.maybe_current_level() is not None
+
+
+def has_message_hooks(conv: nn.Module) -> bool:
+    """Whether someone hooked into the messages of a layer of PyG.
+
+    So it is said, too, of a layer whose hooks have other names than those known here:
+    it then makes messages, which is right, though slower.
+    """
+    return any(getattr(conv, name, True) for name in _HOOKS)
+
+
+def check_input(
+    conv: Any, edge_index: Any, size: tuple[int | None, int | None] | None
+) -> list[int | None]:
+    """Check a graph as PyG's layers do, and give its size as far as it is stated.
+
+    Without PyG's check, what it would refuse fails where it is used.
+    """
+    check = getattr(conv, "_check_input", None)
+    if check is not None:
+        stated: list[int | None] = check(edge_index, size)
+        return stated
+    return [None, None] if size is None else list(size)
+
+
+def filter_data(data: Any, nodes: Tensor, *edges: Tensor | None) -> Any:
+    """PyG's own: nodes and edges of a batch with what belongs to them.
+
+    Raises:
+        RuntimeError: This PyG has none.
+    """
+    return _found("torch_geometric.loader.utils", "filter_data")(data, nodes, *edges)
+
+
+def set_sparse_value(adj: Tensor, value: Tensor) -> Any:
+    """PyG's own: a sparse tensor with other values.
+
+    Raises:
+        RuntimeError: This PyG has none.
+    """
+    return _found("torch_geometric.utils.sparse", "set_sparse_value")(adj, value)
+
+
+def gcn_norm(*arguments: Any) -> Any:
+    """PyG's own: edges and weights of a normalised adjacency.
+
+    Raises:
+        RuntimeError: This PyG has none.
+    """
+    return _found("torch_geometric.nn.conv.gcn_conv", "gcn_norm")(*arguments)
+
+
+def rendezvous() -> tuple[distributed.Store, int, int]:
+    """Store, rank and number of the processes that the environment describes.
+
+    Raises:
+        RuntimeError: This torch has none.
+    """
+    met = _found("torch.distributed.rendezvous", "rendezvous")
+    store, rank, size = next(met("env://"))
+    return store, rank, size
+
+
+def leave_to_others(model: nn.Module, names: Sequence[str]) -> None:
+    """Keep parameters and buffers out of what ``DistributedDataParallel`` exchanges.
+
+    Raises:
+        RuntimeError: This torch cannot; exchanged twice, gradients would be wrong.
+    """
+    _found(
+        "torch.nn.parallel",
+        "DistributedDataParallel",
+        "_set_params_and_buffers_to_ignore_for_model",
+    )(model, names)
+
+
+def _found(module: str, *names: str) -> Any:
+    """What a module has by a name, or a name of that."""
+    try:
+        found: Any = import_module(module)
+        for name in names:
+            found = getattr(found, name)
+    except (ImportError, AttributeError):
+        package, version = "torch", torch.__version__
+        if module.startswith("torch_geometric"):
+            package, version = "torch-geometric", torch_geometric.__version__
+        raise RuntimeError(
+            f"{package} {version} has no {'.'.join((module, *names))}, which kdgraph "
+            f"needs; install another {package} that kdgraph was tested with (see "
+            "docs/versions.md)"
+        ) from None
+    return found
