@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from kdgraph.compat import transforming
 from kdgraph.composers import Composer, LinearForm
 from kdgraph.features_like_tensor import FeaturesLikeTensor
 from kdgraph.fold_cost import fold_pays
@@ -23,7 +24,6 @@ from kdgraph.ops import (
     loss_carrier,
     mapped_sums,
 )
-from kdgraph.ops.transforms import transforming
 
 
 class CodedFeatures(FeaturesLikeTensor):

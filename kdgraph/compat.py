@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch_geometric
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 _HOOKS = tuple(
     f"_{what}_forward_{when}"
@@ -38,7 +38,7 @@ def infer_schema(function: Callable[..., Any]) -> str:
     Until 2.7 torch knows ``typing.Sequence`` only, which is another object than the one
     of ``collections.abc``.
     """
-    older: Any = typing.Sequence[int]  # noqa: UP006
+    older: Any = typing.Sequence[int]
     for name, hint in function.__annotations__.items():
         if hint == Sequence[int]:
             function.__annotations__[name] = older
@@ -82,13 +82,13 @@ def version_of(tensor: Tensor) -> int:
 
 
 def weak_tensor_dictionary() -> MutableMapping[Tensor, Any]:
-    """A dictionary whose tensors may die; one that keeps nothing where there is none."""
+    """A dictionary whose tensors may die; without torch's own, nothing is kept."""
     try:
-        from torch.utils.weak import WeakTensorKeyDictionary
-    except ImportError:
+        made = _found("torch.utils.weak", "WeakTensorKeyDictionary")()
+    except RuntimeError:
         return _Forgetful()
-    made: MutableMapping[Tensor, Any] = WeakTensorKeyDictionary()
-    return made
+    dictionary: MutableMapping[Tensor, Any] = made
+    return dictionary
 
 
 class _Forgetful(dict[Tensor, Any]):
@@ -178,15 +178,18 @@ def gcn_norm(*arguments: Any) -> Any:
     return _found("torch_geometric.nn.conv.gcn_conv", "gcn_norm")(*arguments)
 
 
-def rendezvous() -> tuple[distributed.Store, int, int]:
+def rendezvous(prefix: str) -> tuple[Any, int, int]:
     """Store, rank and number of the processes that the environment describes.
+
+    Args:
+        prefix: What keys in the store start with.
 
     Raises:
         RuntimeError: This torch has none.
     """
     met = _found("torch.distributed.rendezvous", "rendezvous")
     store, rank, size = next(met("env://"))
-    return store, rank, size
+    return _found("torch.distributed", "PrefixStore")(prefix, store), rank, size
 
 
 def leave_to_others(model: nn.Module, names: Sequence[str]) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from kdgraph.compat import is_mapped
 from kdgraph.ops import Selection, carry, loss_carrier
-from kdgraph.ops.transforms import is_mapped
 from kdgraph.optimizer_state import training_bytes
 
 Output = Literal["vectors", "encoding", "coded"]

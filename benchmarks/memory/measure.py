@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from benchmarks.memory.methods import DIM, METHODS, Method
 from benchmarks.process import failure, leave_result
 from kdgraph.baselines import LowRankEmbedding
+from kdgraph.compat import sparse_parts
 from kdgraph.encoder import Encoder
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.optimizers import Optimizers
@@ -116,7 +117,7 @@ def _train(
         "weight_bytes": _bytes(*encoder.parameters(), *encoder.buffers()),
         "gradient_bytes": _bytes(*dense),
         "sparse_gradient_bytes": _bytes(
-            *(part for one in sparse for part in (one._indices(), one._values()))
+            *(part for one in sparse for part in sparse_parts(one))
         ),
         # What those gradients would take as tables.
         "sparse_rows_bytes": sum(4 * one.numel() for one in sparse),

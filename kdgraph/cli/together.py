@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import torch
 from torch import distributed
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
+
+from kdgraph.compat import rendezvous
 
 _PATIENCE = timedelta(days=1)
 """One process reads codes off the graph while the others wait; those that wait for one
@@ -18,7 +18,30 @@ that died are told so at once."""
 
 def is_first() -> bool:
     """Whether this process is the one that speaks, as ``torchrun`` numbers them."""
-    return os.environ.get("RANK", "0") == "0"
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
+def _num_processes() -> int:
+    """Number of processes, as the environment has them.
+
+    Raises:
+        ValueError: One without the other, or no such numbers.
+    """
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    if rank is None and size in (None, "1"):
+        return 1
+    if rank is None or size is None:
+        here, lacks = ("WORLD_SIZE", "RANK") if rank is None else ("RANK", "WORLD_SIZE")
+        raise ValueError(
+            f"the environment has {here}={os.environ[here]} but no {lacks}; set both, "
+            f"as torchrun does, or unset {here} to train in one process"
+        )
+    if not (rank.isdecimal() and size.isdecimal() and int(rank) < int(size)):
+        raise ValueError(
+            "the environment expects a RANK from 0 to below WORLD_SIZE, got "
+            f"RANK={rank} and WORLD_SIZE={size}; start the processes by torchrun"
+        )
+    return int(size)
 
 
 @contextmanager
@@ -32,9 +55,10 @@ def together(device: torch.device) -> Iterator[torch.device]:
         The device of this process.
 
     Raises:
+        ValueError: The environment describes half a job.
         RuntimeError: The others cannot be reached.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if _num_processes() < 2:
         yield device
         return
     if device.type == "cuda" and device.index is None:
@@ -42,13 +66,13 @@ def together(device: torch.device) -> Iterator[torch.device]:
         torch.cuda.set_device(device)
     # Losses, counts and scores are on the CPU, wherever the model is.
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    store, rank, size = next(rendezvous("env://"))
     # A restarted job finds what the earlier one left in the store, such as addresses
     # where nobody listens any more.
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    store, rank, size = rendezvous(f"kdgraph-{attempt}")
     distributed.init_process_group(
         backend,
-        store=PrefixStore(f"kdgraph-{attempt}", store),
+        store=store,
         rank=rank,
         world_size=size,
         timeout=_PATIENCE,

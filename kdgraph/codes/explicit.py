@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from kdgraph.codes.prefix import Prefix
 from kdgraph.codes.table import CodeTable, read_codes
+from kdgraph.compat import version_of
 from kdgraph.ops import PackedCodes, pack
 from kdgraph.ops.tensor_cache import lasting
 
@@ -86,6 +87,6 @@ def _stamp(packed: Tensor, prefix: Prefix) -> tuple[int, ...]:
         for tensor in tensors
         for number in (
             tensor.data_ptr(),
-            0 if tensor.is_inference() else tensor._version,
+            0 if tensor.is_inference() else version_of(tensor),
         )
     )

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torch_geometric.data import Data
-from torch_geometric.loader.utils import filter_data
 
+from kdgraph.compat import filter_data
 from kdgraph.data._clusters import Clusters, EpochOrder
 from kdgraph.data._pattern import pattern_of, placeholder
 from kdgraph.data.disk import DiskCSR

@@ -11,10 +11,10 @@ from torch_geometric.utils import (
     is_torch_sparse_tensor,
     remove_self_loops,
 )
-from torch_geometric.utils.sparse import set_sparse_value
 from typing_extensions import override
 
 from kdgraph.coded_features import CodedFeatures
+from kdgraph.compat import set_sparse_value
 from kdgraph.nn.adjacency import to_csr
 from kdgraph.nn.over_codes import (
     Features,

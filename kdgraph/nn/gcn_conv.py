@@ -4,12 +4,12 @@ from typing import Any
 
 from torch import Tensor
 from torch_geometric.nn import GCNConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from torch_geometric.typing import Adj, OptTensor, SparseTensor
 from torch_geometric.utils import is_sparse
 from typing_extensions import override
 
 from kdgraph.coded_features import CodedFeatures
+from kdgraph.compat import gcn_norm
 from kdgraph.nn.adjacency import remembered, to_csr
 from kdgraph.nn.over_codes import (
     OverCodes,

@@ -11,23 +11,12 @@ from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor
 
 from kdgraph.coded_features import CodedFeatures
+from kdgraph.compat import check_input, has_message_hooks
 from kdgraph.nn.adjacency import targets_and_sources, to_csr
 from kdgraph.ops import backend
 
 Features = Tensor | CodedFeatures
 
-_HOOKS = (
-    "_propagate_forward_pre_hooks",
-    "_propagate_forward_hooks",
-    "_message_forward_pre_hooks",
-    "_message_forward_hooks",
-    "_aggregate_forward_pre_hooks",
-    "_aggregate_forward_hooks",
-    "_message_and_aggregate_forward_pre_hooks",
-    "_message_and_aggregate_forward_hooks",
-    "_edge_update_forward_pre_hooks",
-    "_edge_update_forward_hooks",
-)
 _HALVES = (torch.bfloat16, torch.float16)
 REDUCTIONS = {"add": "sum", "sum": "sum", "mean": "mean"}
 """Aggregations that are computed from codes, by PyG's names."""
@@ -84,7 +73,7 @@ def coded_pair(
     source, target = x if pair else (x, x)
     if not isinstance(source, CodedFeatures) or not source.reads_codes:
         return None
-    watched = conv.explain or any(getattr(conv, hooks, None) for hooks in _HOOKS)
+    watched = conv.explain or has_message_hooks(conv)
     if watched or conv.decomposed_layers > 1 or reduction(conv.aggr) is None:
         return None
     if pair and conv.flow != "source_to_target":
@@ -112,7 +101,7 @@ def graph_size(
     size: Any = None,
 ) -> tuple[int, int]:
     """Number of sources and targets; see :func:`targets_and_sources`."""
-    stated = conv._check_input(edge_index, size)
+    stated = check_input(conv, edge_index, size)
     rows = None if target is None else target.size(0)
     return targets_and_sources(edge_index, stated, source.num_nodes, rows)
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from kdgraph.compat import transforming
 from kdgraph.ops.backend import implementation
 from kdgraph.ops.core import floats, load_core
 from kdgraph.ops.operation import operation
-from kdgraph.ops.transforms import transforming
 
 
 def lookup(codes: Tensor, codebooks: Tensor, offsets: Tensor) -> Tensor:

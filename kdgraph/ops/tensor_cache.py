@@ -6,7 +6,8 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakTensorKeyDictionary
+
+from kdgraph.compat import version_of, weak_tensor_dictionary
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class TensorCache(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._kept: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._kept = weak_tensor_dictionary()
 
     def get(self, tensor: Tensor, key: Hashable, make: Callable[[], T]) -> T:
         """What is kept under a key, or else what ``make`` gives, which is kept.
@@ -43,7 +44,7 @@ class TensorCache(Generic[T]):
         if torch.compiler.is_compiling() or tensor.is_inference():
             return make()
         stamp = _stamp(tensor)
-        kept = self._kept.get(tensor)  # type: ignore[no-untyped-call]
+        kept = self._kept.get(tensor)
         if kept is None or kept[0] != stamp:
             kept = stamp, {}
             self._kept[tensor] = kept
@@ -68,7 +69,7 @@ def _stamp(tensor: Tensor) -> tuple[int, ...]:
     elif tensor.layout == torch.strided:
         parts = [tensor]
     else:
-        return (tensor._version,)
+        return (version_of(tensor),)
     return tuple(
-        number for part in parts for number in (part._version, part.data_ptr())
+        number for part in parts for number in (version_of(part), part.data_ptr())
     )

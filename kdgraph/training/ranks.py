@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from kdgraph.compat import leave_to_others
+
 T = TypeVar("T")
 
 
@@ -84,8 +86,7 @@ class Ranks:
         left_out = {id(parameter) for parameter in apart}
         names = [name for name, _ in model.named_buffers()]
         names += [name for name, p in model.named_parameters() if id(p) in left_out]
-        ignore = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
-        ignore(model, names)  # type: ignore[no-untyped-call]
+        leave_to_others(model, names)
         with warnings.catch_warnings():
             # It has another name in releases that earlier ones do not know.
             warnings.filterwarnings("ignore", message="`broadcast_buffers` is depre")

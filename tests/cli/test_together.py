@@ -16,6 +16,8 @@ import torch
 from torch import distributed
 
 from kdgraph import PackedEmbedding
+from kdgraph.cli.main import main
+from kdgraph.cli.parser import USER_ERROR
 from kdgraph.cli.together import is_first, is_parted, together
 from kdgraph.training.checkpoint import load_checkpoint
 
@@ -205,11 +207,44 @@ class TestAlone:
                 assert not distributed.is_initialized()
 
     def test_who_speaks(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("WORLD_SIZE", "13")
         monkeypatch.delenv("RANK", raising=False)
         assert is_first()
         for rank, first in (("0", True), ("1", False), ("12", False)):
             monkeypatch.setenv("RANK", rank)
             assert is_first() == first
+
+    @pytest.mark.parametrize(
+        ("rank", "size", "says"),
+        [
+            ("1", None, "RANK=1 but no WORLD_SIZE; set both"),
+            (None, "2", "WORLD_SIZE=2 but no RANK; set both"),
+            ("2", "2", "from 0 to below WORLD_SIZE, got RANK=2 and WORLD_SIZE=2"),
+            ("0", "two", "got RANK=0 and WORLD_SIZE=two"),
+            ("-1", "2", "got RANK=-1 and WORLD_SIZE=2"),
+        ],
+    )
+    def test_half_a_job_is_refused(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        rank: str | None,
+        size: str | None,
+        says: str,
+    ) -> None:
+        for name, value in (("RANK", rank), ("WORLD_SIZE", size)):
+            monkeypatch.delenv(name, raising=False)
+            if value is not None:
+                monkeypatch.setenv(name, value)
+        with pytest.raises(ValueError, match=says), together(torch.device("cpu")):
+            pass
+
+    def test_who_runs_half_a_job_is_told(
+        self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("WORLD_SIZE", raising=False)
+        monkeypatch.setenv("RANK", "1")
+        assert main(["train", "--epochs", "1"]) == USER_ERROR
+        assert "RANK=1 but no WORLD_SIZE" in capsys.readouterr().err
 
     def test_errors_of_others_are_known(self) -> None:
         assert is_parted(distributed.DistBackendError("NCCL error"))
