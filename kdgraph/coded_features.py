@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from kdgraph.compat import transforming
+from kdgraph.compat import is_exporting, transforming
 from kdgraph.composers import Composer, LinearForm
 from kdgraph.features_like_tensor import FeaturesLikeTensor
 from kdgraph.fold_cost import fold_pays
@@ -318,8 +318,3 @@ class CodedFeatures(FeaturesLikeTensor):
 
 def _compose(form: LinearForm) -> Literal["sum", "concat"]:
     return "sum" if form.additive else "concat"
-
-
-def is_exporting() -> bool:
-    """Whether a model is being exported, to be run where kdgraph is not installed."""
-    return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()

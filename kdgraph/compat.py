@@ -128,6 +128,15 @@ def transforming() -> bool:
     return functorch is not None and functorch.maybe_current_level() is not None
 
 
+def is_exporting() -> bool:
+    """Whether a model is being exported, to be run where kdgraph is not installed.
+
+    Until 2.7 torch tells of the exporter for ONNX alone.
+    """
+    told = getattr(torch.compiler, "is_exporting", None)
+    return (told is not None and told()) or torch.onnx.is_in_onnx_export()
+
+
 def has_message_hooks(conv: nn.Module) -> bool:
     """Whether someone hooked into the messages of a layer of PyG.
 

@@ -149,6 +149,20 @@ def test_torch_func_without_functorch(monkeypatch):
     assert told == [(True, True), (False, True), (False, False)]
 
 
+def test_exports_without_the_question_of_the_compiler(without):
+    told = []
+
+    class Ask(nn.Module):
+        def forward(self, x):
+            told.append(compat.is_exporting())
+            return x + 1
+
+    torch.export.export(Ask(), (torch.zeros(2),))
+    without("torch.compiler", "is_exporting")
+    Ask()(torch.zeros(2))
+    assert told == [True, False]
+
+
 def test_hooks_are_seen_and_supposed_where_names_are_gone():
     encoder, conv = gcn()
     expected = conv(encoder.coded(), EDGES)
