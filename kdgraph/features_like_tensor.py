@@ -60,6 +60,11 @@ class FeaturesLikeTensor(ABC):
         """Two."""
         return self.dim()
 
+    @property
+    def layout(self) -> torch.layout:
+        """Dense, to what asks."""
+        return torch.strided
+
     def numel(self) -> int:
         """B times C."""
         return self.shape.numel()

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from kdgraph.compat import filter_data
 from kdgraph.data._clusters import Clusters, EpochOrder
-from kdgraph.data._pattern import pattern_of, placeholder
+from kdgraph.data._pattern import pattern_of, placeholder, with_edge_index
 from kdgraph.data.disk import DiskCSR
 from kdgraph.data.graph import Graph
 from kdgraph.ops import Pattern, induced_subgraph
@@ -184,7 +184,7 @@ class _Union:
 def _data(graph: Graph | DiskCSR | Data | Pattern, pattern: Pattern) -> Data:
     """What is known of nodes, and of edges."""
     if isinstance(graph, Data):
-        return graph
+        return with_edge_index(graph, pattern)
     if not isinstance(graph, Graph):
         return placeholder(pattern.num_targets)
     masks = {}

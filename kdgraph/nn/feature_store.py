@@ -1,6 +1,5 @@
 """KDFeatureStore: packed codes in the place of ``data.x`` under PyG's loaders."""
 
-import copy
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from typing_extensions import override
 
 from kdgraph.coded_features import CodedFeatures
 from kdgraph.codes.explicit import explicit_rows
+from kdgraph.nn._stored_rows import StoredRows
 from kdgraph.ops import PackedCodes, PackedSelection, row_bytes
 from kdgraph.packed import PackedEmbedding
 
@@ -24,7 +24,8 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
     :meth:`coded` and :meth:`decode` make features and vectors of them there.
 
     Other tensors, such as labels, are put beside: ``store.put_tensor(y,
-    attr_name="y", group_name=None, index=None)``.
+    attr_name="y", group_name=None, index=None)``. With an index they are put for its
+    ids alone, and overwrite the rows that these had.
 
     Args:
         encoder: Frozen codes and a composer; ``encoder.export()`` of one that learned.
@@ -62,7 +63,7 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
         self.encoder = encoder
         self.packed = packed
         self._own = (group_name, "codes" if packed else "x")
-        self._others: dict[tuple[str | None, str], Tensor] = {}
+        self._others: dict[tuple[Any, str | None], StoredRows] = {}
 
     def coded(self, codes: Tensor) -> CodedFeatures:
         """Features for the layers of :mod:`kdgraph.nn` from codes of a batch.
@@ -100,14 +101,16 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
         return explicit_rows(*given).packed
 
     @override
-    def _get_tensor(self, attr: TensorAttr) -> Tensor | None:
+    def _get_tensor(self, attr: TensorAttr) -> Tensor:
         key = attr.group_name, attr.attr_name
         if key == self._own:
             return self._rows(attr.index)
-        other = self._others.get(key)
-        if other is None or attr.index is None:
-            return other
-        return other[attr.index]
+        if key not in self._others:
+            raise KeyError(
+                f"KDFeatureStore has no tensor {attr.attr_name!r} of group "
+                f"{attr.group_name!r}; it has {[self._own, *self._others]}"
+            )
+        return self._others[key].get(attr.index)
 
     @override
     def _put_tensor(self, tensor: Any, attr: TensorAttr) -> bool:
@@ -117,13 +120,9 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
                 f"KDFeatureStore makes {attr.attr_name!r} of its codes; put other "
                 "tensors under other names"
             )
-        tensor = torch.as_tensor(tensor)
-        if attr.index is None:
-            self._others[key] = tensor
-            return True
-        if key not in self._others:
-            return False
-        self._others[key][attr.index] = tensor
+        rows, before = torch.as_tensor(tensor), self._others.get(key)
+        put = StoredRows.of if before is None else before.put
+        self._others[key] = put(attr.index, rows)
         return True
 
     @override
@@ -137,8 +136,8 @@ class KDFeatureStore(FeatureStore):  # type: ignore[misc]
             if self.packed:
                 return encoder.num_nodes, row_bytes(encoder.codebook_sizes)
             return encoder.num_nodes, encoder.embedding_dim
-        other = self._get_tensor(copy.copy(attr).update(TensorAttr(index=None)))
-        return None if other is None else tuple(other.shape)
+        other = self._others.get((attr.group_name, attr.attr_name))
+        return None if other is None else tuple(other.rows.shape)
 
     @override
     def get_all_tensor_attrs(self) -> list[TensorAttr]:

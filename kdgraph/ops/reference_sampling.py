@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdgraph.ops.sampled import Sampled
+from kdgraph.ops.weighted_choice import choose_by_weight, choose_with_replacement
 
 Integers = NDArray[np.int64]
 _Words = NDArray[np.uint64]
@@ -24,25 +25,43 @@ def sample(
     *,
     replace: bool,
     seed: int,
+    weight: NDArray[np.floating] | None = None,
+    disjoint: bool = False,
 ) -> Sampled:
-    """Draw hop by hop; see :func:`kdgraph.ops.sample_neighbors`."""
-    node = seeds
+    """Draw hop by hop; see :func:`kdgraph.ops.sample_neighbors`.
+
+    A node is known by ``node``, or with ``disjoint`` by ``node + N tree``, so that it
+    is another one around every seed.
+    """
+    total = max(len(rowptr) - 1, 1)
+    known = seeds + total * np.arange(len(seeds)) if disjoint else seeds
     rows, cols, edges, nodes_of_hop = [], [], [], [len(seeds)]
     begin = 0
     for fanout in fanouts:
-        end = len(node)
-        frontier = node[begin:end]
+        end = len(known)
+        tree, frontier = np.divmod(known[begin:end], total)
         first = rowptr[frontier].astype(np.int64)
         degree = rowptr[frontier + 1].astype(np.int64) - first
         place = np.arange(begin, end)
-        count, edge = _draw(frontier, first, degree, fanout, replace=replace, seed=seed)
+        given = known[begin:end], first, degree, fanout
+        if weight is None or fanout < 0:
+            count, edge = _draw(*given, replace=replace, seed=seed)
+        else:
+            count, edge = _draw_by_weight(*given, weight, replace=replace, seed=seed)
         target = np.repeat(place, count)
-        node, row = _add(node, col[edge].astype(np.int64))
+        source = col[edge].astype(np.int64)
+        wrong = source[(source < 0) | (source >= total)]
+        if len(wrong):
+            raise IndexError(
+                f"sample_neighbors expects nodes in [0, {total}), got {wrong[0]}"
+            )
+        known, row = _add(known, source + total * np.repeat(tree, count))
         rows.append(row)
         cols.append(target)
         edges.append(edge)
-        nodes_of_hop.append(len(node) - end)
+        nodes_of_hop.append(len(known) - end)
         begin = end
+    tree, node = np.divmod(known, total)
     return Sampled.of(
         node,
         np.concatenate(rows),
@@ -50,6 +69,7 @@ def sample(
         np.concatenate(edges),
         nodes_of_hop,
         [len(edge) for edge in edges],
+        tree if disjoint else None,
     )
 
 
@@ -77,6 +97,47 @@ def _draw(
         spots = start[drawn][:, None] + np.arange(fanout)
         edge[spots] = first[drawn][:, None] + chosen
     return count, edge
+
+
+def _draw_by_weight(
+    node: Integers,
+    first: Integers,
+    degree: Integers,
+    fanout: int,
+    weight: NDArray[np.floating],
+    *,
+    replace: bool,
+    seed: int,
+) -> tuple[Integers, Integers]:
+    """How many edges each node draws by their weights, and which."""
+    owner = np.repeat(np.arange(len(node)), degree)
+    start = np.cumsum(degree) - degree
+    within = np.arange(degree.sum()) - np.repeat(start, degree)
+    edge = np.repeat(first, degree) + within
+    own = weight[edge].astype(np.float64)
+    if not (np.isfinite(own) & (own >= 0)).all():
+        raise ValueError(
+            "sample_neighbors expects weights of edges that are finite and at least 0, "
+            "got one that is not"
+        )
+    with np.errstate(over="ignore"):
+        key = _mix(np.uint64(seed) + (node + 1).astype(np.uint64) * _GOLDEN)
+        if not replace:
+            uniform = _uniform(np.repeat(key, degree), within)
+            chosen = choose_by_weight(owner, own, uniform, fanout)
+            return np.bincount(owner[chosen], minlength=len(node)), edge[chosen]
+        some = np.bincount(owner, own, minlength=len(node)) > 0
+        count = np.where(some, fanout, 0)
+        turn = np.arange(count.sum()) % fanout
+        uniform = _uniform(np.repeat(key, count), turn)
+    begin, end = np.repeat(start, count), np.repeat(start + degree, count)
+    return count, edge[choose_with_replacement(begin, end, own, uniform)]
+
+
+def _uniform(key: _Words, turn: Integers) -> NDArray[np.float64]:
+    """Numbers in ``[0, 1)`` of keys and turns."""
+    bits = _mix(key + (turn + 1).astype(np.uint64)) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
 
 
 def _choices(

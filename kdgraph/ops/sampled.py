@@ -17,6 +17,8 @@ class Sampled(NamedTuple):
         edge: Which edge of the graph it is.
         num_nodes: Seeds, and how many nodes each hop added.
         num_edges: How many edges each hop drew.
+        batch: Around which seed each node was drawn, where every seed has a graph of
+            its own; else ``None``.
     """
 
     node: Tensor
@@ -25,6 +27,7 @@ class Sampled(NamedTuple):
     edge: Tensor
     num_nodes: list[int]
     num_edges: list[int]
+    batch: Tensor | None = None
 
     @classmethod
     def of(
@@ -35,8 +38,12 @@ class Sampled(NamedTuple):
         edge: ArrayLike,
         num_nodes: list[int],
         num_edges: list[int],
+        batch: ArrayLike | None = None,
     ) -> "Sampled":
         """From arrays."""
         given = (node, row, col, edge)
         tensors = [torch.as_tensor(part, dtype=torch.int64) for part in given]
-        return cls(tensors[0], tensors[1], tensors[2], tensors[3], num_nodes, num_edges)
+        trees = None if batch is None else torch.as_tensor(batch, dtype=torch.int64)
+        return cls(
+            tensors[0], tensors[1], tensors[2], tensors[3], num_nodes, num_edges, trees
+        )

@@ -10,6 +10,8 @@ from kdgraph.ops.arguments import check_index
 from kdgraph.ops.backend import backend
 from kdgraph.ops.sampled import Sampled
 
+_WEIGHTS = (torch.float32, torch.float64)
+
 
 def sample_neighbors(
     rowptr: Tensor,
@@ -19,6 +21,8 @@ def sample_neighbors(
     *,
     replace: bool = False,
     seed: int = 0,
+    weight: Tensor | None = None,
+    disjoint: bool = False,
 ) -> Sampled:
     r"""Draw neighbours of some nodes, hop by hop (Hamilton et al., NeurIPS 2017).
 
@@ -39,13 +43,18 @@ def sample_neighbors(
         replace: Whether an edge may be drawn more than once; then each node with any
             gets as many as asked for. (default: ``False``)
         seed: Of what is drawn. (default: ``0``)
+        weight: Of each edge, at least 0, ``[E]``: edges are drawn in proportion to it,
+            and never with 0; -1 neighbours are all. In numpy. (default: ``None``)
+        disjoint: Whether every seed gets a graph of its own, with copies of the nodes
+            that others have too. In numpy. (default: ``False``)
 
     Returns:
         What was drawn.
 
     Raises:
         TypeError: Tensors of another type.
-        ValueError: No hop, or one with a number that is neither positive nor -1.
+        ValueError: No hop, one with a number that is neither positive nor -1, or
+            weights that are not one per edge, finite and at least 0.
         IndexError: A seed or a source out of range.
 
     Example:
@@ -72,11 +81,41 @@ def sample_neighbors(
             f"sample_neighbors expects seeds in [0, {nodes}), got {int(wrong)}"
         )
     seed %= 1 << 64
-    if backend("cpu") == "native":
+    if weight is not None:
+        check_edge_weights(weight, col.numel(), "sample_neighbors")
+    plain = weight is None and not disjoint
+    if plain and backend("cpu") == "native":
         given = rowptr.contiguous(), col.contiguous(), seeds
         return native_sampling.sample(*given, fanouts, replace=replace, seed=seed)
-    arrays = rowptr.numpy(), col.numpy(), seeds.numpy()
-    return reference_sampling.sample(*arrays, fanouts, replace=replace, seed=seed)
+    return reference_sampling.sample(
+        rowptr.numpy(),
+        col.numpy(),
+        seeds.numpy(),
+        fanouts,
+        replace=replace,
+        seed=seed,
+        weight=None if weight is None else weight.numpy(),
+        disjoint=disjoint,
+    )
+
+
+def check_edge_weights(weight: Tensor, num_edges: int, owner: str) -> None:
+    """Check weights to draw edges by.
+
+    Raises:
+        TypeError: Not a tensor of float32 or float64.
+        ValueError: Not one per edge.
+    """
+    if not isinstance(weight, Tensor) or weight.dtype not in _WEIGHTS:
+        kind = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__
+        raise TypeError(
+            f"{owner} expects weights of edges as float32 or float64, got {kind}"
+        )
+    if weight.shape != (num_edges,):
+        raise ValueError(
+            f"{owner} expects a weight per edge, [{num_edges}], got shape "
+            f"{list(weight.shape)}"
+        )
 
 
 def check_num_neighbors(num_neighbors: Sequence[int], owner: str) -> list[int]:
