@@ -76,7 +76,7 @@ def _ids(artifact: Artifact) -> str:
         )
     if artifact.lacks_map:
         return LACKS_MAP
-    return "places in the order that implies codes, without a map"
+    return "places in the order that implies codes, as of a graph that is stored in it"
 
 
 def _bytes(artifact: Artifact) -> list[list[str]]:

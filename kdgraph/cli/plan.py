@@ -14,7 +14,15 @@ from kdgraph.training.plan_rivals import Unfit, plan_rivals
 from kdgraph.training.recipes import DEFAULT_CODEBOOK_SIZE, default_codebooks
 from kdgraph.training.rivals import DEFAULT_COMPRESSION, DEFAULT_RANK
 
-HEADER = ("method", "stored", "of full", "training", "of full", "per node")
+HEADER = (
+    "method",
+    "stored",
+    "of full",
+    "training",
+    "of full",
+    "per node",
+    "stored in order",
+)
 
 
 def add_parser(commands: Any) -> None:
@@ -180,6 +188,9 @@ def _cells(row: PlanRow, full: PlanRow, num_nodes: int) -> list[str]:
         human_bytes(row.training_bytes),
         _share(row.training_bytes, full.training_bytes),
         f"{row.inference_bytes / num_nodes:.1f} B",
+        "-"
+        if row.inference_bytes_in_order == row.inference_bytes
+        else human_bytes(row.inference_bytes_in_order),
     ]
 
 

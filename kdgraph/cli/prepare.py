@@ -12,6 +12,7 @@ from kdgraph.cli.format import human_bytes
 from kdgraph.cli.parser import byte_count
 from kdgraph.data import prepare_graph
 from kdgraph.data.disk import Prepared
+from kdgraph.data.disk.prepare import unordered_path
 from kdgraph.data.disk.staging import staging_path
 
 
@@ -56,6 +57,13 @@ def add_parser(commands: Any) -> None:
         help="where the input does not say it (default: the largest id, and one)",
     )
     parser.add_argument(
+        "--order",
+        metavar="RECIPE",
+        help="renumber the nodes in the order of a partition, such as tree:16x16; it "
+        "implies codes order:16x16 and place:... then, and original_ids.npy keeps the "
+        "ids that nodes had",
+    )
+    parser.add_argument(
         "--memory",
         type=byte_count,
         default="2GiB",
@@ -72,7 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Build the graph, and say what it holds."""
     began = time.perf_counter()
     # What an interruption leaves, for the sentence about it.
-    arguments.save = staging_path(arguments.output)
+    first = arguments.output
+    if arguments.order is not None:
+        first = unordered_path(first)
+    arguments.save = staging_path(first)
     with tqdm(
         total=1.0,
         file=sys.stderr,
@@ -95,6 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.output,
             directed=arguments.directed,
             num_nodes=arguments.num_nodes,
+            order=arguments.order,
             memory=arguments.memory,
             unweighted=arguments.unweighted,
             force=arguments.force,
@@ -113,6 +125,11 @@ def _summary(output: Path, done: Prepared, seconds: float) -> str:
         f"{done.edges_read:,} edges read, {dropped}, {done.self_loops:,} self-loops",
         *(f"note: {note}" for note in meta.notes),
     ]
+    if meta.order is not None:
+        lines.append(
+            f"note: stored in the order {meta.order}; {output / 'original_ids.npy'} "
+            "holds the id that each node had"
+        )
     if meta.num_classes is None:
         lines.append("note: no labels in the input; kdgraph train needs them")
     return "\n".join(lines)

@@ -43,6 +43,7 @@ def result_table(results: Sequence[MethodResult]) -> str:
         "valid",
         "bytes",
         "compression",
+        "stored in order",
         "training bytes",
         "peak memory",
         "s/epoch",
@@ -96,10 +97,19 @@ def _row(result: MethodResult) -> list[str]:
         _score(found["valid_score"]),
         human_bytes(result.inference_bytes),
         f"{ratio:.1f}x" if ratio is not None else "-",
+        _in_order(result),
         f"{human_bytes(result.training_bytes)} ({100 * share:.0f} %)",
         human_bytes(peak) if peak else "-",
         f"{result.seconds_per_epoch:.3f}",
     ]
+
+
+def _in_order(result: MethodResult) -> str:
+    """What is kept where the graph is stored in the order that implies codes."""
+    kept, ratio = result.inference_bytes_in_order, result.compression_ratio_in_order
+    if kept == result.inference_bytes or ratio is None:
+        return "-"
+    return f"{human_bytes(kept)} ({ratio:.1f}x)"
 
 
 def _score(score: dict[str, Any]) -> str:

@@ -3,13 +3,14 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kdgraph.codes.combine import combine_codes
 from kdgraph.codes.hashing import hash_codes
-from kdgraph.codes.hierarchy import Partition
 from kdgraph.codes.partition import partition_codes, partition_graph
 from kdgraph.codes.place_map import PlaceMap, map_bytes
 from kdgraph.codes.prefix import Prefix
@@ -152,6 +153,14 @@ class CodeRecipe:
         return self.parts[0][0] in _ORDERED
 
     @property
+    def clusters(self) -> tuple[int, ...]:
+        """Children per cluster of the order that implies the first part, if any."""
+        kind, numbers = self.parts[0]
+        if not self.ordered:
+            return ()
+        return numbers if kind == "order" else numbers[:-1]
+
+    @property
     def _told(self) -> int:
         """Positions that the order implies."""
         kind, numbers = self.parts[0]
@@ -182,6 +191,7 @@ class CodeRecipe:
         seed: int = 0,
         memory: int = 4 << 30,
         vectors: torch.Tensor | None = None,
+        boundaries: NDArray[np.integer[Any]] | None = None,
         progress: Progress | None = None,
     ) -> Order:
         """Derive the codes from a graph.
@@ -192,6 +202,9 @@ class CodeRecipe:
             memory: Bytes that float arrays over nodes may take at once.
             vectors: What spectral parts quantise, see
                 :func:`kdgraph.codes.spectral_codes`. (default: ``None``)
+            boundaries: Of a graph that is stored in an order that implies the first
+                part: the first id of each cluster of :attr:`clusters`, then the number
+                of nodes. (default: it is cut, and stored in no such order)
             progress: Called with the fraction done and the name of the stage.
 
         Returns:
@@ -203,14 +216,14 @@ class CodeRecipe:
         # Nodes that are too many for their digits are refused before they are ordered.
         self._check_places(int(adj.shape[0]))  # type: ignore[attr-defined]
         tables: list[CodeTable] = []
-        order: Partition | None = None
+        prefix: Prefix | None = None
+        rows: torch.Tensor | None = None
         share = 1.0 / len(self.parts)
         for index, (kind, numbers) in enumerate(self.parts):
             told = part(progress, index * share, (index + 1) * share)
             own = seed * _MOST_PARTS + index
             if kind in _ORDERED:
-                clusters = numbers if kind == "order" else numbers[:-1]
-                order = partition_graph(adj, clusters, seed=own, progress=told)
+                prefix, rows = self._implied(adj, own, boundaries, told)
             elif kind == "spectral":
                 tables.append(
                     spectral_codes(
@@ -238,18 +251,33 @@ class CodeRecipe:
                         progress=told,
                     )
                 )
-        if order is None:
+        if prefix is None:
             return Order(combine_codes(*tables))
-        rows = torch.from_numpy(order.order)
-        kind, numbers = self.parts[0]
-        if kind == "place":
-            prefix = Prefix(torch.tensor([0, rows.numel()]), numbers, "place")
-        else:
-            prefix = Prefix(order.boundaries, (math.prod(order.branching),))
-        prefix = prefix.reordered(inverse_order(rows))
         if not tables:
             return Order(CodeTable.from_prefix(prefix), rows)
         return Order(combine_codes(*tables).prefixed(prefix), rows)
+
+    def _implied(
+        self,
+        adj: object,
+        seed: int,
+        boundaries: NDArray[np.integer[Any]] | None,
+        progress: Progress | None,
+    ) -> tuple[Prefix, torch.Tensor | None]:
+        """What the order implies, and the node at each place, unless that is its id."""
+        rows = None
+        if boundaries is None:
+            order = partition_graph(adj, self.clusters, seed=seed, progress=progress)
+            boundaries, rows = order.boundaries, torch.from_numpy(order.order)
+        kind, numbers = self.parts[0]
+        if kind == "place":
+            ends = torch.tensor([0, int(boundaries[-1])])
+            prefix = Prefix(ends, numbers, "place")
+        else:
+            prefix = Prefix(np.asarray(boundaries), (math.prod(numbers),))
+        if rows is not None:
+            prefix = prefix.reordered(inverse_order(rows))
+        return prefix, rows
 
     def stand_in(self, num_nodes: int, *, in_order: bool = False) -> CodeTable:
         """Codes of the right sizes, all zero: for what only counts bytes.

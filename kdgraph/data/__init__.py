@@ -12,7 +12,7 @@ from kdgraph.data.adjacency import (
     to_pyg_edge_index,
     to_torch_csr,
 )
-from kdgraph.data.disk import open_csr, prepare_graph, verify_graph
+from kdgraph.data.disk import open_csr, open_order, prepare_graph, verify_graph
 from kdgraph.data.edges import build_adjacency
 from kdgraph.data.graph import Graph
 from kdgraph.data.load import load_graph
@@ -32,6 +32,7 @@ __all__ = [
     "homophily",
     "load_graph",
     "open_csr",
+    "open_order",
     "prepare_graph",
     "sbm",
     "to_edge_index",

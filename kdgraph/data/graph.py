@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from kdgraph.data.stored_order import StoredOrder
+
 if TYPE_CHECKING:
     Adjacency = sparse.csr_array[np.float32, tuple[int, int]]
 
@@ -39,6 +41,7 @@ class Graph:
         num_classes: Number of classes, or of labels where there are many per node.
         directed: Whether edges were kept one way instead of symmetrised.
         notes: What a reader of results should know, e.g. dropped features.
+        stored_order: The clusters in whose order nodes are stored, where they are.
 
     Shapes:
         - **adj:** :math:`(N, N)`
@@ -65,6 +68,7 @@ class Graph:
     num_classes: int
     directed: bool = False
     notes: tuple[str, ...] = ()
+    stored_order: StoredOrder | None = None
 
     def __post_init__(self) -> None:
         if not (sparse.issparse(self.adj) and self.adj.format == "csr"):
@@ -163,6 +167,7 @@ class Graph:
             train_idx=rank[self.train_idx],
             valid_idx=rank[self.valid_idx],
             test_idx=rank[self.test_idx],
+            stored_order=None,
         )
 
     def fingerprint(self) -> str:

@@ -6,7 +6,7 @@ from typing import Self
 from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.methods import build_encoder, code_recipe
+from kdgraph.training.methods import build_encoder, code_recipe, needs_map
 from kdgraph.training.recipes import resolve_config
 
 
@@ -34,5 +34,6 @@ class Choice:
         recipe, encoder = code_recipe(config), build_encoder(config, 1)
         if recipe is None or not isinstance(encoder, KDEmbedding):
             return cls(config, 0)
-        codes = recipe.stored_bytes(graph.num_nodes)
+        in_order = not needs_map(config, graph)
+        codes = recipe.stored_bytes(graph.num_nodes, in_order=in_order)
         return cls(config, codes + encoder.composer.stored_bytes())

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 from kdgraph.codes import CodeRecipe
 from kdgraph.data import Graph
+from kdgraph.data.stored_order import StoredOrder
+from kdgraph.ops import MAX_CODEBOOK_SIZE
 from kdgraph.training.choice import Choice
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import build_encoder, code_recipe, without_memory
@@ -48,7 +50,7 @@ def auto_choices(config: TrainConfig, graph: Graph) -> tuple[list[Choice], str]:
     )
     budget, given = _budget(config, graph)
     try_several = graph.num_edges <= TRY_BELOW
-    families = _families(graph.num_nodes, few=few, alone=alone)
+    families = _families(graph, few=few, alone=alone)
     rings: list[Choice] = []
     if try_several or config.composer == "ring":
         rings = ring_choices(base, free, graph, budget)
@@ -171,14 +173,18 @@ def _learned(free: TrainConfig, graph: Graph, room: float) -> Choice:
             return Choice(config, stored)
 
 
-def _families(num_nodes: int, *, few: bool, alone: bool) -> list[list[str]]:
-    """Recipes by how they read the graph, each from fine to coarse.
+def _families(graph: Graph, *, few: bool, alone: bool) -> list[list[str]]:
+    """Recipes by how they derive codes from the graph, each from fine to coarse.
+
+    The first tree of a graph that is stored in the order of one is that, at no bits a
+    node. Any other order would need a map, of more bits than a leaf.
 
     Args:
-        num_nodes: N.
+        graph: Where they will be trained.
         few: Whether labels are few.
         alone: Whether no codebook may be a tree, as for more than sums.
     """
+    num_nodes, stored = graph.num_nodes, graph.stored_order
     leaf = max(2, min(16, int((num_nodes / 8) ** 0.5)))
     other = max(2, (2 * leaf) // 3)
     third = max(2, (3 * leaf) // 8)
@@ -186,7 +192,7 @@ def _families(num_nodes: int, *, few: bool, alone: bool) -> list[list[str]]:
     if alone:
         return [[f"spectral:{d}x{size}" for d in (8, 6, 4, 2, 1)]]
     if few:
-        one = f"tree:{leaf}x{leaf}"
+        one = _first(f"tree:{leaf}x{leaf}", stored)
         three = f"{one}+tree:{other}x{other}+tree:{third}x{third}x{third}"
         return [
             [*(f"{one}+spectral:{d}x{size}" for d in (4, 3, 2, 1)), one],
@@ -199,15 +205,23 @@ def _families(num_nodes: int, *, few: bool, alone: bool) -> list[list[str]]:
         "x".join([str(other)] * deep),
         "x".join([str(third)] * (deep + 1)),
     ]
-    three = "+".join(f"tree:{tree}" for tree in trees)
-    two = "+".join(f"tree:{tree}" for tree in trees[:2])
+    parts = [f"tree:{tree}" for tree in trees]
+    parts[0] = _first(parts[0], stored)
+    three, two = "+".join(parts), "+".join(parts[:2])
     return [
         [
             *(f"{three}+spectral:{d}x{size}" for d in (4, 3, 2)),
             *(f"{two}+spectral:{d}x{size}" for d in (4, 3, 2, 1)),
-            f"tree:{trees[0]}",
+            parts[0],
         ]
     ]
+
+
+def _first(tree: str, stored: StoredOrder | None) -> str:
+    """The first tree of a recipe, or that in whose order the graph is stored."""
+    if stored is None or stored.boundaries.size > MAX_CODEBOOK_SIZE:
+        return tree
+    return str(stored).replace("tree", "order")
 
 
 _WIDTHS = (32, 24, 16, 12, 8, 4)

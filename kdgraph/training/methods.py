@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from kdgraph.baselines import FullEmbedding
@@ -27,6 +29,7 @@ from kdgraph.composers import (
     RingComposer,
     SumComposer,
 )
+from kdgraph.data import Graph
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import (
@@ -176,12 +179,29 @@ def code_recipe(config: TrainConfig) -> CodeRecipe | None:
     )
 
 
-def needs_order(config: TrainConfig) -> bool:
-    """Whether an order of the nodes implies what a method gives them."""
+def stored_boundaries(
+    recipe: CodeRecipe, graph: Graph
+) -> NDArray[np.integer[Any]] | None:
+    """First id of each cluster that a recipe needs, of a graph stored in their order.
+
+    Digits of a place need no clusters of their own: any order will do.
+    """
+    order = graph.stored_order
+    if order is None or not recipe.ordered:
+        return None
+    if recipe.parts[0][0] == "place":
+        return order.boundaries
+    return order.boundaries_of(recipe.clusters)
+
+
+def needs_map(config: TrainConfig, graph: Graph) -> bool:
+    """Whether a map from the ids of a graph to places counts beside the encoder."""
     if config.method in RIVALS:
-        return RIVALS[config.method].ordered
+        return RIVALS[config.method].ordered and graph.stored_order is None
     recipe = code_recipe(config)
-    return recipe is not None and recipe.ordered
+    if recipe is None or not recipe.ordered:
+        return False
+    return stored_boundaries(recipe, graph) is None
 
 
 def optimizer_groups(
@@ -273,13 +293,12 @@ def countable(what: str) -> Iterator[None]:
         ) from error
 
 
-def check_sizes(config: TrainConfig, num_nodes: int, num_outputs: int) -> None:
+def check_sizes(config: TrainConfig, graph: Graph) -> None:
     """Check that encoder and network can be built, without the memory they need.
 
     Args:
         config: A resolved configuration.
-        num_nodes: Number of nodes N.
-        num_outputs: Number of classes or labels.
+        graph: Where it will be trained.
 
     Raises:
         ValueError: Sizes that do not fit together.
@@ -289,6 +308,7 @@ def check_sizes(config: TrainConfig, num_nodes: int, num_outputs: int) -> None:
     # Codes of a file are on the CPU, and small.
     given = config.coder in STRUCTURAL and config.codes not in ("random", "compact")
     with countable("the encoder"), nullcontext() if given else torch.device("meta"):
-        build_encoder(config, num_nodes)
+        reading = Reading(stored_in_order=not needs_map(config, graph))
+        build_encoder(config, graph.num_nodes, reading)
     with without_memory("the network"):
-        build_gnn(config, num_outputs)
+        build_gnn(config, graph.num_classes)

@@ -6,7 +6,7 @@ from functools import partial
 from kdgraph.codes import Order
 from kdgraph.codes.spectral import shared_vectors
 from kdgraph.training.job import Job
-from kdgraph.training.methods import code_recipe
+from kdgraph.training.methods import code_recipe, needs_map, stored_boundaries
 from kdgraph.training.reading import Reading
 from kdgraph.training.rivals import RIVALS, Read
 
@@ -28,6 +28,8 @@ def read_graph(job: Job, seed: int) -> tuple[Reading, float]:
 
 
 def _read_by_rival(job: Job, read: Read, seed: int) -> tuple[Reading, float]:
+    if not needs_map(job.config, job.graph) and RIVALS[job.config.method].ordered:
+        return Reading(stored_in_order=True), 0.0
     begun = time.perf_counter()
     progress = None if job.on_coding is None else partial(job.on_coding, seed)
     reading = job.ranks.once(lambda: read(job.config, job.graph.adj, seed, progress))
@@ -68,6 +70,7 @@ def read_codes(job: Job, seed: int) -> Order | None:
                 seed=seed,
                 memory=job.config.memory,
                 vectors=read.vectors,
+                boundaries=stored_boundaries(recipe, job.graph),
                 progress=progress,
             )
         )

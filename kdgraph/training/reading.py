@@ -15,11 +15,14 @@ class Reading(NamedTuple):
         rows: ``int64`` ``[N]``, the node at each place of the order in which nodes are
             trained; ``None`` where they are trained as they are stored.
         vectors: ``[N, C]``, of each node.
+        stored_in_order: Whether the graph is stored in the order that is needed, so
+            that there is no map from its ids to places.
     """
 
     codes: CodeTable | None = None
     rows: Tensor | None = None
     vectors: Tensor | None = None
+    stored_in_order: bool = False
 
     def in_order(self) -> "Reading":
         """The same for the graph in the order of ``rows``, whose ids are places."""

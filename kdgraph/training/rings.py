@@ -33,7 +33,8 @@ def ring_choices(
     matrices = sum(digits) * max(covering_factors(base.dim, 3))
     most = (MOST_PRODUCTS / (graph.num_nodes * base.dim)) ** 0.5
     choices = {}
-    room = max(0.0, room - map_bytes(graph.num_nodes))
+    if graph.stored_order is None:
+        room = max(0.0, room - map_bytes(graph.num_nodes))
     for number_bytes in (4, _NUMBER_BYTES[base.storage]):
         fitting = (room / (number_bytes * matrices)) ** 0.5
         config = base.replace(

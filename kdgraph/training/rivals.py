@@ -322,13 +322,16 @@ def _unfilled(method: Method) -> Make:
     return make
 
 
-def _tensor_train_metis(config: TrainConfig, num_nodes: int, _: Reading) -> Encoder:
-    """The train that fits beside a map from ids to places.
+def _tensor_train_metis(
+    config: TrainConfig, num_nodes: int, reading: Reading
+) -> Encoder:
+    """The train that fits beside a map from ids to places, where one is needed.
 
     Raises:
         ValueError: The map alone does not fit.
     """
-    most, places = budget(config, num_nodes), map_bytes(num_nodes)
+    most = budget(config, num_nodes)
+    places = 0 if reading.stored_in_order else map_bytes(num_nodes)
     if most <= places:
         raise ValueError(
             f"a tensor train over METIS does not fit max_bytes={most}: the map from "

@@ -17,7 +17,7 @@ from kdgraph.training.choices import auto_choices
 from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.job import Job, OnCoding, OnEpoch
-from kdgraph.training.methods import check_sizes, needs_order
+from kdgraph.training.methods import check_sizes, needs_map
 from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
 from kdgraph.training.ranks import Ranks
@@ -78,7 +78,7 @@ class Runner:
             self.config = auto_choices(config, graph)[0][0].config
         else:
             self.config = resolve_config(config, graph)
-        check_sizes(self.config, graph.num_nodes, graph.num_classes)
+        check_sizes(self.config, graph)
         self.save = None if save is None else Path(save)
         self.device = device or torch.device("cpu")
         self.ranks = Ranks()
@@ -181,7 +181,9 @@ class Runner:
     @property
     def _map_bytes(self) -> int:
         """Bytes of a map from ids to places, where the method needs an order."""
-        return map_bytes(self.graph.num_nodes) if needs_order(self.config) else 0
+        return (
+            map_bytes(self.graph.num_nodes) if needs_map(self.config, self.graph) else 0
+        )
 
     def _job(self, hooks: Hooks, run_dir: RunDir | None) -> Job:
         full = self.config.batching == "full"

@@ -184,7 +184,7 @@ def test_files_take_the_ids_of_the_graph_or_places(
     assert "those of the graph, by a map to places" in done.out
     assert "6 bits a node" in done.out
     assert "map of ids" in done.out
-    assert "without a map" in kdgraph("inspect", files[2]).out
+    assert "places in the order that implies codes" in kdgraph("inspect", files[2]).out
 
 
 def test_rows_are_of_an_order(

@@ -2,6 +2,7 @@
 
 from kdgraph.data.disk.build import Prepared
 from kdgraph.data.disk.load import load_disk
+from kdgraph.data.disk.order import open_order
 from kdgraph.data.disk.prepare import prepare_graph
 from kdgraph.data.disk.reader import DiskCSR, open_csr, verify_graph
 
@@ -10,6 +11,7 @@ __all__ = [
     "Prepared",
     "load_disk",
     "open_csr",
+    "open_order",
     "prepare_graph",
     "verify_graph",
 ]

@@ -83,15 +83,17 @@ class Build:
             written |= {WEIGHT: self._weigh(state["num_nodes"], num_edges)}
         kept = num_edges if self._directed else (num_edges + loops) // 2
         read = state["edges_read"]
-        facts |= {"edges": read, "repeated": read - kept, "self_loops": loops}
+        found = {"edges": read, "repeated": read - kept, "self_loops": loops}
+        order = self._source.order
         meta = Meta(
             num_nodes=state["num_nodes"],
             num_edges=num_edges,
             directed=self._directed,
             num_classes=num_classes,
             notes=self._source.notes,
-            source=facts,
-            parts=written | parts,
+            source=found | facts,
+            parts=written | parts | self._order(),
+            order=None if order is None else order.recipe,
         )
         self._staging.publish(meta)
         return Prepared(meta, read, read - kept, loops)
@@ -112,6 +114,15 @@ class Build:
             for key, array in arrays.items()
         }
         return parts, num_classes
+
+    def _order(self) -> dict[str, Part]:
+        """The order that nodes were put into, where they were."""
+        order, folder = self._source.order, self._staging.path
+        arrays = {} if order is None else order.arrays
+        return {
+            name: save_part(folder / f"{name}.npy", array)
+            for name, array in arrays.items()
+        }
 
     def _partition(self) -> dict[str, Any]:
         """Distribute the edges over files by target."""

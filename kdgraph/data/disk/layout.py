@@ -50,6 +50,8 @@ class Meta:
         notes: What a reader of results should know, e.g. dropped features.
         source: Where it came from: path, bytes, edges read and repeated.
         parts: The arrays by name.
+        order: The clusters in whose order nodes are stored, such as ``tree:16x16``, or
+            None.
     """
 
     num_nodes: int
@@ -59,6 +61,7 @@ class Meta:
     notes: tuple[str, ...]
     source: dict[str, Any]
     parts: dict[str, Part] = field(default_factory=dict)
+    order: str | None = None
 
     @property
     def nbytes(self) -> int:
@@ -102,6 +105,7 @@ def read_meta(folder: Path) -> Meta:
             notes=tuple(found["notes"]),
             source=dict(found["source"]),
             parts=parts,
+            order=None if found.get("order") is None else str(found["order"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise fault(folder, f"{META} is damaged", _REMEDY) from error

@@ -13,8 +13,10 @@ from scipy import sparse
 
 from kdgraph.data._assemble import SPLITS
 from kdgraph.data.disk.layout import fault, read_meta
+from kdgraph.data.disk.order import map_order
 from kdgraph.data.disk.reader import DiskCSR, map_csr, map_part
 from kdgraph.data.graph import Graph
+from kdgraph.data.stored_order import StoredOrder
 
 if TYPE_CHECKING:
     from kdgraph.data.graph import Adjacency
@@ -61,24 +63,33 @@ def load_disk(
     csr, notes = map_csr(path, meta), meta.notes
     if unweighted and csr.weight is not None:
         csr, notes = replace(csr, weight=None), (*notes, "weights are left aside")
+    order = map_order(path, meta)
     # Private pages, since torch takes no array that it may not write to.
     y, train_idx, valid_idx, test_idx = (
         torch.from_numpy(map_part(path, meta, key, "c")) for key in ("y", *SPLITS)
     )
     return Graph(
         name=path.resolve().name,
-        adj=_adjacency(csr),
+        adj=adjacency_of(csr),
         y=y,
         train_idx=train_idx,
         valid_idx=valid_idx,
         test_idx=test_idx,
         num_classes=meta.num_classes,
         directed=meta.directed,
-        notes=notes,
+        notes=notes + _order_note(order),
+        stored_order=order,
     )
 
 
-def _adjacency(csr: DiskCSR) -> Adjacency:
+def _order_note(order: StoredOrder | None) -> tuple[str, ...]:
+    if order is None:
+        return ()
+    return (f"stored in the order {order}: ids are places, see original_ids.npy",)
+
+
+def adjacency_of(csr: DiskCSR) -> Adjacency:
+    """The adjacency of a graph on disk, its columns mapped."""
     adj: Any = sparse.csr_array((csr.num_nodes, csr.num_nodes), dtype=np.float32)
     # Assigned, since the constructor would widen the columns where they are narrower
     # than the row starts have to be.

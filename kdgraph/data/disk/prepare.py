@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+from kdgraph.codes.partition import partition_graph
 from kdgraph.data.disk.build import Build, Prepared, Progress
+from kdgraph.data.disk.load import adjacency_of
 from kdgraph.data.disk.npz_source import npz_source
 from kdgraph.data.disk.ogb_source import ogb_source
+from kdgraph.data.disk.order import OrderedGraph, parse_order
 from kdgraph.data.disk.parquet_source import parquet_source
+from kdgraph.data.disk.reader import open_csr
 from kdgraph.data.disk.source import EdgeSource
 from kdgraph.data.disk.staging import Staging, check_output, describe_files
 from kdgraph.data.disk.text_source import SUFFIXES, text_source
@@ -24,6 +30,7 @@ def prepare_graph(
     *,
     directed: bool = False,
     num_nodes: int | None = None,
+    order: str | None = None,
     memory: int = DEFAULT_MEMORY,
     unweighted: bool = False,
     force: bool = False,
@@ -53,6 +60,10 @@ def prepare_graph(
         directed: Keep edges one way.
         num_nodes: N, at most :math:`2^{32}`, where the input does not say it.
             (default: the largest id, and one)
+        order: ``tree:16x16`` renumbers the nodes in the order of a partition of so many
+            children per cluster, which imply codes then; ``original_ids.npy`` keeps
+            their ids. Cutting the graph takes some 140 bytes an entry in memory, see
+            :func:`kdgraph.codes.partition_graph`. (default: as they come)
         memory: Bytes that edges may take at once. (default: 2 GiB)
         unweighted: Leave weights aside.
         force: Replace a graph on disk that is there.
@@ -78,6 +89,31 @@ def prepare_graph(
         raise ValueError(f"memory is at least {_LEAST_MEMORY} bytes (got {memory}).")
     place = Path(output).expanduser()
     check_output(place, force=force)
+    if order is not None:
+        branching = parse_order(order)
+        plain = unordered_path(place)
+        try:
+            first = prepare_graph(
+                source,
+                plain,
+                directed=directed,
+                num_nodes=num_nodes,
+                memory=memory,
+                unweighted=unweighted,
+                force=True,
+                progress=progress,
+            )
+            return _reorder(
+                first,
+                plain,
+                place,
+                branching,
+                memory=memory,
+                force=force,
+                progress=progress,
+            )
+        finally:
+            shutil.rmtree(plain, ignore_errors=True)
     edges = open_source(Path(source).expanduser(), num_nodes, unweighted=unweighted)
     files = describe_files(edges.files)
     one_way = directed and not edges.both_ways
@@ -104,6 +140,41 @@ def prepare_graph(
         raise
     finally:
         staging.release()
+
+
+def unordered_path(output: Path) -> Path:
+    """Where a graph is built first that will be put into an order."""
+    return output.with_name(f".{output.name}.unordered")
+
+
+def _reorder(
+    first: Prepared,
+    plain: Path,
+    output: Path,
+    branching: tuple[int, ...],
+    *,
+    memory: int,
+    force: bool,
+    progress: Progress | None,
+) -> Prepared:
+    """Write a graph on disk again, its nodes in the order of its clusters."""
+    adj = adjacency_of(open_csr(plain))
+    partition = partition_graph(adj, branching, progress=progress)
+    source = OrderedGraph(plain, partition).source()
+    identity = {"files": describe_files(source.files)}
+    staging = Staging(output, identity, force=force)
+    one_way = first.meta.directed
+    try:
+        build = Build(
+            staging, source, directed=one_way, memory=memory, progress=progress
+        )
+        done = build.run(first.meta.source)
+    except BaseException:
+        staging.discard()
+        raise
+    finally:
+        staging.release()
+    return replace(first, meta=done.meta)
 
 
 def open_source(

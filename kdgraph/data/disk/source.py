@@ -18,6 +18,19 @@ Block = tuple[NDArray[np.int64], float]
 
 
 @dataclass(frozen=True)
+class SourceOrder:
+    """The order that an edge list was put into.
+
+    Args:
+        recipe: Its clusters, such as ``tree:16x16``.
+        arrays: What is kept of it, by name.
+    """
+
+    recipe: str
+    arrays: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class EdgeSource:
     """An edge list, looked at but not read.
 
@@ -32,6 +45,7 @@ class EdgeSource:
         both_ways: Whether every edge is meant both ways, whatever is asked for.
         weights: Called as ``blocks`` is; yields the same edges with a weight for each.
             ``None`` where they have none.
+        order: The order that its nodes were put into, or None.
     """
 
     files: tuple[Path, ...]
@@ -42,6 +56,7 @@ class EdgeSource:
     notes: tuple[str, ...] = ()
     both_ways: bool = False
     weights: Callable[[int, int], Iterator[WeightedEdges]] | None = None
+    order: SourceOrder | None = None
 
 
 def settle_num_nodes(stored: int | None, given: int | None, where: Path) -> int | None:
