@@ -51,7 +51,7 @@ def test_the_same_graph_in_the_order_of_its_clusters(tmp_path: Path, kind: str) 
     if kind == "multi":
         y = (torch.rand(300, 3) < 0.5).float()
         graph = dataclasses.replace(graph, y=y, num_classes=3)
-    more = {"edge_weight": np.random.rand(graph.num_edges)}
+    more = {"edge_weight": torch.rand(graph.num_edges).numpy()}
     path = save(tmp_path / "g.npz", graph, **(more if kind == "weighted" else {}))
     directed = kind == "directed"
     done = prepare_graph(
