@@ -216,7 +216,32 @@ class Blocks {
 
 int lookups_index(int lookups) { return lookups == 4 ? 2 : lookups - 1; }
 
-// Whether everything that is read by index, but the sources, is in range.
+// Find codes at or above their alphabets among rows node_at(0) to node_at(count - 1).
+template <typename NodeAt>
+void check_codes(const Plan& plan, int64_t count, int threads, Problem& problem,
+                 NodeAt&& node_at) {
+  const std::vector<uint8_t> bad = plan.bad_bytes();
+  const int64_t nodes = plan.codes().nodes;
+  run_tasks(count / kCheckedRows + 1, threads, problem, [&] {
+    return [&](int64_t task) {
+      const int64_t last = std::min(count, (task + 1) * kCheckedRows);
+      for (int64_t i = task * kCheckedRows; i < last; i++) {
+        const int64_t node = node_at(i);
+        int64_t position, code;
+        if (node < 0 || node >= nodes)
+          problem.tell(kBadSource, node);
+        else if (plan.is_bad(node, bad, &position, &code))
+          problem.tell(kBadCode, code, position, node);
+        else
+          continue;
+        return;
+      }
+    };
+  });
+}
+
+// Whether everything that is read by index is in range; sources are looked at here only
+// where codes have to be.
 bool sound(const Plan* plan, const Edges& edges, Problem& problem) {
   if (!edges.check) return true;
   if (edges.rowptr32 || edges.rowptr64) {
@@ -230,15 +255,14 @@ bool sound(const Plan* plan, const Edges& edges, Problem& problem) {
   }
   if (!plan || !plan->may_exceed()) return true;
   const int64_t nodes = plan->codes().nodes;
-  run_tasks(nodes / kCheckedRows + 1, edges.threads, problem, [&] {
-    return [&](int64_t i) {
-      const int64_t from = i * kCheckedRows;
-      const int64_t to = std::min(nodes, from + kCheckedRows);
-      int64_t row, position, code;
-      if (plan->find_bad_code(from, to, &row, &position, &code))
-        problem.tell(kBadCode, code, position, row);
-    };
-  });
+  if (nodes <= edges.edges) {
+    Problem anywhere;
+    check_codes(*plan, nodes, edges.threads, anywhere, [](int64_t node) { return node; });
+    if (anywhere.status == kFine) return true;
+  }
+  // Few edges, or codes that are wrong, and perhaps not read.
+  check_codes(*plan, edges.edges, edges.threads, problem,
+              [&](int64_t edge) { return edges.source(edge); });
   return problem.status == kFine;
 }
 

@@ -237,40 +237,33 @@ bool Plan::may_exceed() const {
   return false;
 }
 
-bool Plan::is_bad(const uint8_t* row, int64_t* position, int64_t* code) const {
-  for (int j = 0; j < codes_.positions; j++) {
-    *position = j;
-    *code = code_at(row, j);
-    if (*code >= codes_.sizes[j]) return true;
-  }
-  return false;
-}
-
-bool Plan::find_bad_code(int64_t from, int64_t to, int64_t* row, int64_t* position,
-                         int64_t* code) const {
-  const uint8_t* codes = static_cast<const uint8_t*>(codes_.codes);
-  std::vector<uint8_t> bad;  // [lookups, 256], where each byte is looked up by itself
-  if (!wide_) {
-    std::vector<uint8_t> bytes(codes_.row_bytes);
-    for (const Lookup& lookup : lookups_) {
-      for (int byte = 0; byte < 256; byte++) {
-        std::fill(bytes.begin(), bytes.end(), static_cast<uint8_t>(byte));
-        bool exceeds = false;
-        for (int part = 0; part < lookup.count; part++) {
-          const int j = lookup.first_position + part;
-          exceeds |= code_at(bytes.data(), j) >= codes_.sizes[j];
-        }
-        bad.push_back(exceeds);
+std::vector<uint8_t> Plan::bad_bytes() const {
+  std::vector<uint8_t> bad;
+  if (wide_) return bad;
+  std::vector<uint8_t> bytes(codes_.row_bytes);
+  for (const Lookup& lookup : lookups_) {
+    for (int byte = 0; byte < 256; byte++) {
+      std::fill(bytes.begin(), bytes.end(), static_cast<uint8_t>(byte));
+      bool exceeds = false;
+      for (int part = 0; part < lookup.count; part++) {
+        const int j = lookup.first_position + part;
+        exceeds |= code_at(bytes.data(), j) >= codes_.sizes[j];
       }
+      bad.push_back(exceeds);
     }
   }
-  for (int64_t v = from; v < to; v++) {
-    const uint8_t* own = codes + v * codes_.row_bytes;
-    uint8_t any = wide_;
-    for (size_t i = 0; i < bad.size() / 256; i++) any |= bad[256 * i + own[i]];
-    if (!any || !is_bad(own, position, code)) continue;
-    *row = v;
-    return true;
+  return bad;
+}
+
+bool Plan::is_bad(int64_t row, const std::vector<uint8_t>& bad, int64_t* position,
+                  int64_t* code) const {
+  const uint8_t* own = static_cast<const uint8_t*>(codes_.codes) + row * codes_.row_bytes;
+  uint8_t any = wide_;
+  for (size_t i = 0; i < bad.size() / 256; i++) any |= bad[256 * i + own[i]];
+  for (int j = 0; any && j < codes_.positions; j++) {
+    *position = j;
+    *code = code_at(own, j);
+    if (*code >= codes_.sizes[j]) return true;
   }
   return false;
 }

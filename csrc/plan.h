@@ -66,10 +66,12 @@ class Plan {
   void pad(const float* row, float factor, float* padded) const;
   void unpad(const float* padded, float* row) const;
 
-  // Whether a code can be at or above its alphabet, and the first of rows [from, to).
+  // Whether a code can be at or above its alphabet, and whether one of a row is, given
+  // which bytes cannot be looked up, [lookups, 256]; empty where codes span bytes.
   bool may_exceed() const;
-  bool find_bad_code(int64_t from, int64_t to, int64_t* row, int64_t* position,
-                     int64_t* code) const;
+  std::vector<uint8_t> bad_bytes() const;
+  bool is_bad(int64_t row, const std::vector<uint8_t>& bad, int64_t* position,
+              int64_t* code) const;
 
  private:
   struct Lookup {
@@ -92,7 +94,6 @@ class Plan {
   void cut_units();
   void add_unit(int first, int lookups, int vectors, int64_t from);
   int64_t code_at(const uint8_t* row, int position) const;
-  bool is_bad(const uint8_t* row, int64_t* position, int64_t* code) const;
   template <typename Visit>
   void visit(Visit&& visit) const;
 

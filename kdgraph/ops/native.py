@@ -15,6 +15,7 @@ from torch import Tensor
 from kdgraph.ops.check import (
     check_codes_in_range,
     check_edges_in_range,
+    codes_in_range,
     raise_code,
     raise_rowptr,
     raise_source,
@@ -87,7 +88,7 @@ def spmm(
     edges: Edges, codes: Tensor, codebooks: Tensor, layout: Layout, *, check: bool
 ) -> Tensor:
     """Sums ``[M, C]`` of the weighted vectors of every target's sources."""
-    codes = _narrow(codes, layout, check=check)
+    edges, codes = _narrow(edges, codes, layout, check=check)
     books = floats(codebooks)
     width = layout.width(books.size(1))
     given = _Given(codes, layout, books, books.size(1))
@@ -107,7 +108,7 @@ def grad_codebooks(
     grad: Tensor, edges: Edges, codes: Tensor, layout: Layout, *, width: int
 ) -> Tensor:
     """Gradient of a loss by the codebooks ``[R, S]``, from that by the sums."""
-    codes = _narrow(codes, layout, check=False)
+    edges, codes = _narrow(edges, codes, layout, check=False)
     given = _Given(codes, layout, None, width)
     total = edges.count(codes.size(0))
     found = torch.zeros(layout.num_rows, width)
@@ -144,7 +145,7 @@ def linear(
     check: bool,
 ) -> Tensor:
     """Sums ``[M, H]``, mapped by the matrix ``[H, C]`` block by block."""
-    codes = _narrow(codes, layout, check=check)
+    edges, codes = _narrow(edges, codes, layout, check=check)
     books, matrix = floats(codebooks), floats(matrix)
     given = _Given(codes, layout, books, books.size(1))
     nodes = codes.size(0)
@@ -168,7 +169,7 @@ def grad_linear(
     needed: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients by codebooks ``[R, S]`` and matrix, from that by the mapped sums."""
-    codes = _narrow(codes, layout, check=False)
+    edges, codes = _narrow(edges, codes, layout, check=False)
     books, matrix, grad = floats(codebooks), floats(matrix), floats(grad)
     given = _Given(codes, layout, books, books.size(1))
     by_books = torch.zeros_like(books) if needed[0] else None
@@ -183,7 +184,7 @@ def grad_weight(
     grad: Tensor, edges: Edges, codes: Tensor, codebooks: Tensor, layout: Layout
 ) -> Tensor:
     """Gradient of a loss by the weights ``[E]``, from that by the sums."""
-    codes = _narrow(codes, layout, check=False)
+    edges, codes = _narrow(edges, codes, layout, check=False)
     books = floats(codebooks)
     given = _Given(codes, layout, books, books.size(1))
     total = edges.count(codes.size(0))
@@ -292,18 +293,31 @@ def _target_blocks(
         )
 
 
-def _narrow(codes: Tensor, layout: Layout, *, check: bool) -> Tensor:
-    """Codes of at most two bytes, which is what their alphabets allow."""
+def _narrow(
+    edges: Edges, codes: Tensor, layout: Layout, *, check: bool
+) -> tuple[Edges, Tensor]:
+    """Codes of at most two bytes, which is what their alphabets allow.
+
+    Where edges are few, or some codes are wrong and perhaps not read, only rows that
+    are read are looked at, one per edge then.
+    """
     largest = max(layout.sizes)
     fits = codes.dtype == torch.uint8 or (
         codes.dtype == torch.int16 and largest <= torch.iinfo(torch.int16).max + 1
     )
     if fits:
-        return codes
+        return edges, codes
+    col = edges.col
+    if col is not None and (
+        col.numel() < codes.size(0) or (check and not codes_in_range(codes, layout))
+    ):
+        if check:
+            check_edges_in_range(edges, codes.size(0))
+        codes, edges = codes.index_select(0, col), edges._replace(col=None)
     if check:
         check_codes_in_range(codes, layout)
     # From two bytes on the core reads codes as unsigned.
-    return codes.to(torch.uint8 if largest <= 256 else torch.int16)
+    return edges, codes.to(torch.uint8 if largest <= 256 else torch.int16)
 
 
 def _without_edges(out: Tensor, edges: Edges, nodes: int, *, check: bool) -> Tensor:

@@ -1,5 +1,7 @@
 """coded_gather and coded_spmm against dense products in float64."""
 
+import time
+
 import pytest
 import torch
 from scipy.sparse import csr_array
@@ -306,6 +308,41 @@ def test_neighbor_sum_needs_the_transposed_graph():
     sums = neighbor_sum(torch.tensor([0, 1]), torch.tensor([1]), None, x)
     with pytest.raises(RuntimeError, match="transposed"):
         sums.sum().backward()
+
+
+@pytest.mark.parametrize("form", ["packed", "uint8", "int64"])
+@pytest.mark.parametrize("compose", ["concat", "sum"])
+@pytest.mark.parametrize("edges", [3, 30])
+def test_only_rows_that_are_read_are_checked(edges, compose, form, backend_name):
+    # None of the edges comes from the last node, whose 7 is no code of K = 5.
+    codes = torch.tensor([[1, 2, 3]] * 9 + [[4, 7, 0]])
+    given = codes.to(torch.uint8 if form == "uint8" else torch.int64)
+    if form == "packed":
+        given = PackedCodes(pack(codes, (5, 5, 5)), (5, 5, 5))
+    books = torch.randn(3, 5, 4, requires_grad=True)
+    rowptr, col = torch.tensor([0, edges]), torch.arange(edges) % 9
+    coded_spmm(rowptr, col, None, given, books, compose=compose).sum().backward()
+    assert torch.isfinite(books.grad).all()
+    last = col.flip(0) + (9 - col.max())
+    with pytest.raises(IndexError, match=r"codes in \[0, 5\) at position 1, got 7"):
+        coded_spmm(rowptr, last, None, given, books, compose=compose)
+    with pytest.raises(IndexError, match=r"codes in \[0, 5\) at position 1, got 7"):
+        coded_gather(given, books, torch.tensor([9]), compose=compose)
+
+
+def test_few_rows_cost_few_rows(backend_name):
+    """A look-up of three rows takes as long in a table of 1,000 as of two million."""
+    took = []
+    for nodes in (1_000, 2_000_000):
+        packed = torch.zeros(nodes, 2, dtype=torch.uint8)
+        table, books = PackedCodes(packed, (3,) * 8), torch.randn(8, 3, 8)
+        taken = []
+        for _ in range(7):
+            begun = time.perf_counter()
+            coded_gather(table, books, torch.tensor([1, 2, 3]))
+            taken.append(time.perf_counter() - begun)
+        took.append(min(taken))
+    assert took[1] < 5 * took[0] + 0.002
 
 
 class TestBadInput:
