@@ -1,15 +1,16 @@
 """LogitCoder: what coders that choose by logits share."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.coders.logit_norm import LogitNorm
+from kdgraph.coders.rows import Rows, rename
 from kdgraph.composers import Composer
 from kdgraph.ops import at_least_float32, code_bits, pad_positions, position_offsets
 
@@ -23,6 +24,13 @@ SPREAD = 0.1
 """How far apart nodes are in a logit: some start elsewhere, or the vectors would all be
 zero and a ReLU behind them dead.
 """
+
+
+_EARLIER_NAMES = {
+    "query": "query_rows.weight",
+    "keys": "key_rows.weight",
+    "logits": "logit_rows.weight",
+}
 
 
 class LogitCoder(Coder):
@@ -86,6 +94,28 @@ class LogitCoder(Coder):
         """The constructor arguments; the temperature it began with."""
         return super().config | {"temperature": self._start_temperature}
 
+    @property
+    def query(self) -> Tensor:
+        """The queries of all nodes, ``[N, D r]``."""
+        return self.query_rows.weight
+
+    @property
+    def keys(self) -> Tensor:
+        """The keys of all choices, ``[sum(K_j), r]``."""
+        return self.key_rows.weight
+
+    @property
+    def logits(self) -> Tensor:
+        """The free logits of all nodes, ``[N, sum(K_j)]``."""
+        return self.logit_rows.weight
+
+    @property
+    def sparse_parameters(self) -> tuple[str, ...]:
+        """What has a row for each node."""
+        return (
+            "logit_rows.weight" if self.query_dim == "free" else "query_rows.weight",
+        )
+
     def reset_parameters(self) -> None:
         """Draw logits, or queries and keys, anew, and restore the first temperature."""
         self._require_bound()
@@ -121,18 +151,26 @@ class LogitCoder(Coder):
     def _build(self, composer: Composer) -> None:
         total = sum(self.codebook_sizes)
         if self.query_dim == "free":
-            self.logits = nn.Parameter(torch.empty(self.num_nodes, total))
+            self.logit_rows = Rows(self.num_nodes, total, sparse=self.sparse)
         else:
             width = self.query_dim
             if width == "auto":
                 width = default_query_dim(self.codebook_sizes)
             wide = len(self.codebook_sizes) * width
-            self.query = nn.Parameter(torch.empty(self.num_nodes, wide))
-            self.keys = nn.Parameter(torch.empty(total, width))
+            self.query_rows = Rows(self.num_nodes, wide, sparse=self.sparse)
+            self.key_rows = Rows(total, width, sparse=self.sparse)
         self.register_buffer("head_start", torch.empty(total), persistent=False)
         self.norm: LogitNorm | None = None
         if self.normalize:
-            self.norm = LogitNorm(total, affine=self.normalize == "affine")
+            affine = self.normalize == "affine"
+            self.norm = LogitNorm(total, affine=affine, sparse=self.sparse)
+
+    @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        rename(state_dict, prefix, _EARLIER_NAMES)
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     @override
     def _derive(self) -> None:
@@ -142,17 +180,9 @@ class LogitCoder(Coder):
             head_start[position_offsets(self.codebook_sizes)] = HEAD_START
         self.head_start = head_start.to(self.temperature.device)
 
-    def _rows(self, table: Tensor, n_id: Tensor | None) -> Tensor:
-        rows = (
-            table
-            if n_id is None
-            else functional.embedding(n_id, table, sparse=self.sparse)
-        )
-        return at_least_float32(rows)
-
     def _free_logits(self, n_id: Tensor | None) -> Tensor:
         """``[B, D, K]`` from the logit table."""
-        logits = self._rows(self.logits, n_id)
+        logits = at_least_float32(self.logit_rows(n_id))
         if self.norm is not None:
             gain, shift = self.norm.of_logits(logits)
             logits = logits * gain + shift
@@ -162,9 +192,12 @@ class LogitCoder(Coder):
     def _query_and_keys(self, n_id: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Queries ``[B, D, r]``, keys ``[D, K, r]`` and bias ``[D, K]``, normalised."""
         positions = len(self.codebook_sizes)
-        rows = self._rows(self.query, n_id)
+        rows = at_least_float32(self.query_rows(n_id))
         query = torch.unflatten(rows, -1, (positions, -1))
-        keys, bias = at_least_float32(self.keys), at_least_float32(self.head_start)
+        keys, bias = (
+            at_least_float32(self.key_rows()),
+            at_least_float32(self.head_start),
+        )
         if self.norm is not None:
             gain, shift = self.norm.of_queries(query, keys, self.codebook_sizes)
             keys, bias = keys * gain.unsqueeze(-1), bias + self.scale * shift

@@ -1,8 +1,12 @@
 """LogitNorm: batch normalisation of logits, in closed form for queries and keys."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from kdgraph.coders.rows import Rows, rename
 from kdgraph.ops import pad_positions
 
 
@@ -21,19 +25,31 @@ class LogitNorm(nn.Module):
         num_logits: ``sum(K_j)``.
         affine: Learn a centre and a scale, as the KD-encoding paper's code does where
             no temperature schedule is used.
+        sparse: Whether what is learned gets sparse gradients. (default: ``False``)
     """
 
     mean: Tensor
     var: Tensor
 
-    def __init__(self, num_logits: int, *, affine: bool) -> None:
+    def __init__(self, num_logits: int, *, affine: bool, sparse: bool = False) -> None:
         super().__init__()
         self.affine = affine
         self.register_buffer("mean", torch.zeros(num_logits))
         self.register_buffer("var", torch.ones(num_logits))
         if affine:
-            self.weight = nn.Parameter(torch.ones(num_logits))
-            self.bias = nn.Parameter(torch.zeros(num_logits))
+            self.scale = Rows(num_logits, sparse=sparse)
+            self.centre = Rows(num_logits, sparse=sparse)
+        self.reset_parameters()
+
+    @property
+    def weight(self) -> Tensor:
+        """The learned scale, ``[sum(K_j)]``."""
+        return self.scale.weight
+
+    @property
+    def bias(self) -> Tensor:
+        """The learned centre, ``[sum(K_j)]``."""
+        return self.centre.weight
 
     def reset_parameters(self) -> None:
         """Forget the statistics; scale 1, centre 0."""
@@ -65,6 +81,13 @@ class LogitNorm(nn.Module):
         var = torch.einsum("dkr,drs,dks->dk", by_choice, cov, by_choice)
         return self._update(_unpad(mean, sizes), _unpad(var, sizes))
 
+    @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        rename(state_dict, prefix, {"weight": "scale.weight", "bias": "centre.weight"})
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
     def _update(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             self.mean.copy_(self.mean.lerp(mean.to(self.mean.dtype), 0.1))
@@ -75,7 +98,8 @@ class LogitNorm(nn.Module):
         gain = torch.rsqrt(var + 1e-5)
         shift = -mean * gain
         if self.affine:
-            return gain * self.weight, shift * self.weight + self.bias
+            scale = self.scale()
+            return gain * scale, shift * scale + self.centre()
         return gain, shift
 
 

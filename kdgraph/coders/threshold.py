@@ -1,12 +1,14 @@
 """ThresholdCoder: binary codes by the sign of one logit."""
 
+from typing import Any, ClassVar
+
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from typing_extensions import override
 
 from kdgraph.coders.base import Coder
 from kdgraph.coders.logit import HEAD_START, SPREAD
+from kdgraph.coders.rows import Rows, rename
 from kdgraph.composers import Composer
 from kdgraph.ops import Codebooks, LogitSelection, Selection, at_least_float32
 
@@ -38,6 +40,8 @@ class ThresholdCoder(Coder):
 
     temperature: Tensor
 
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("logit_rows.weight",)
+
     def __init__(
         self, *, temperature: float = 1.0, scale: float = 20.0, sparse: bool = False
     ) -> None:
@@ -57,6 +61,11 @@ class ThresholdCoder(Coder):
         """The constructor arguments; the temperature it began with."""
         return super().config | {"temperature": self._start_temperature}
 
+    @property
+    def logits(self) -> Tensor:
+        """The logits of all nodes, ``[N, D]``."""
+        return self.logit_rows.weight
+
     def reset_parameters(self) -> None:
         """Start every node just below the threshold, and restore the temperature."""
         self._require_bound()
@@ -66,6 +75,13 @@ class ThresholdCoder(Coder):
             self.logits.normal_(-HEAD_START, 2**0.5 * SPREAD).div_(self.scale)
 
     @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        rename(state_dict, prefix, {"logits": "logit_rows.weight"})
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    @override
     def _build(self, composer: Composer) -> None:
         if any(size != 2 for size in self.codebook_sizes):
             raise ValueError(
@@ -73,14 +89,11 @@ class ThresholdCoder(Coder):
                 f"{max(self.codebook_sizes)}; use SoftmaxCoder for larger alphabets"
             )
         positions = len(self.codebook_sizes)
-        self.logits = nn.Parameter(torch.empty(self.num_nodes, positions))
+        self.logit_rows = Rows(self.num_nodes, positions, sparse=self.sparse)
 
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
-        rows: Tensor = self.logits
-        if n_id is not None:
-            rows = functional.embedding(n_id, rows, sparse=self.sparse)
-        one = at_least_float32(rows) * self.scale
+        one = at_least_float32(self.logit_rows(n_id)) * self.scale
         logits = torch.stack((torch.zeros_like(one), one), dim=-1)
         return LogitSelection(
             (one > 0).long(), logits=logits, temperature=self.temperature.clone()

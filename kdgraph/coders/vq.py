@@ -1,11 +1,14 @@
 """VQCoder: codes as nearest centroids of learned vectors."""
 
+from typing import Any, ClassVar
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
 from kdgraph.coders.base import Coder
+from kdgraph.coders.rows import Rows, rename
 from kdgraph.composers import Composer
 from kdgraph.encoder import positive_int
 from kdgraph.ops import (
@@ -57,6 +60,8 @@ class VQCoder(Coder):
         True
     """
 
+    sparse_parameters: ClassVar[tuple[str, ...]] = ("query_rows.weight",)
+
     def __init__(
         self,
         *,
@@ -77,6 +82,11 @@ class VQCoder(Coder):
         self.restart_every = restart_every
         self.sparse = sparse
         self.additive = False
+
+    @property
+    def query(self) -> Tensor:
+        """The queries of all nodes, ``[N, d]`` for each position."""
+        return self.query_rows.weight
 
     def reset_parameters(self) -> None:
         """Draw the queries anew, small against the codewords: a cold start at zero."""
@@ -141,17 +151,23 @@ class VQCoder(Coder):
         return query - Selection(codes, earlier.expand_as(codes)).sum(codebooks)
 
     @override
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        rename(state_dict, prefix, {"query": "query_rows.weight"})
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    @override
     def _build(self, composer: Composer) -> None:
         width = positive_int(composer.width, "code_dim", type(self).__name__)
         self.additive = composer.additive
         self.positions = 1 if composer.additive else len(self.codebook_sizes)
-        self.query = nn.Parameter(torch.empty(self.num_nodes, self.positions * width))
+        self.query_rows = Rows(
+            self.num_nodes, self.positions * width, sparse=self.sparse
+        )
 
     def _query(self, n_id: Tensor | None) -> Tensor:
-        rows: Tensor = self.query
-        if n_id is not None:
-            rows = functional.embedding(n_id, rows, sparse=self.sparse)
-        rows = at_least_float32(rows)
+        rows = at_least_float32(self.query_rows(n_id))
         if self.additive:
             return rows
         return torch.unflatten(rows, -1, (self.positions, -1))

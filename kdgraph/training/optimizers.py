@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 from torch.optim import Adam, Optimizer, SparseAdam
 
+from kdgraph.coders.rows import Rows
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.methods import optimizer_groups
@@ -28,6 +29,10 @@ class Optimizers:
     def __init__(self, config: TrainConfig, model: NodeClassifier) -> None:
         self.rows = list(_row_parameters(model))
         """The parameters of which a mini-batch moves rows."""
+        own = {id(parameter) for parameter in self.rows}
+        for module in model.modules():
+            if isinstance(module, Rows) and id(module.weight) not in own:
+                module.sparse = False  # every step moves what all nodes share
         groups = optimizer_groups(
             config, model.encoder, model.guidance, model.gnn, apart=self.rows
         )

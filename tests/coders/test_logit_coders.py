@@ -192,7 +192,9 @@ def test_logit_norm_is_batch_norm(affine):
         with torch.no_grad():
             for parameter in ours.parameters():
                 parameter.normal_()
-            theirs.load_state_dict(dict(ours.named_parameters()), strict=False)
+            theirs.load_state_dict(
+                {"weight": ours.weight, "bias": ours.bias}, strict=False
+            )
     for _ in range(3):
         logits = torch.randn(20, sum(SIZES), dtype=F64, requires_grad=True)
         gain, shift = ours.of_logits(logits)
@@ -306,3 +308,30 @@ def test_a_coder_serves_one_encoder():
     make(coder)
     with pytest.raises(ValueError, match="already belongs"):
         make(coder)
+
+
+@pytest.mark.parametrize("coder", ["free", "query", "vq", "threshold"])
+def test_a_state_of_earlier_names_loads(coder):
+    made = {
+        "free": lambda: SoftmaxCoder("free", normalize="affine"),
+        "query": lambda: SoftmaxCoder(2, normalize="affine"),
+        "vq": lambda: "vq",
+        "threshold": lambda: "threshold",
+    }[coder]
+    one, two = (
+        KDEmbedding(9, 8, num_codebooks=4, codebook_size=2, coder=made())
+        for _ in range(2)
+    )
+    names = {
+        "coder.query_rows.weight": "coder.query",
+        "coder.logit_rows.weight": "coder.logits",
+        "coder.key_rows.weight": "coder.keys",
+        "coder.norm.scale.weight": "coder.norm.weight",
+        "coder.norm.centre.weight": "coder.norm.bias",
+        "_extra_state": "",
+    }
+    state = {names.get(name, name): t for name, t in one.state_dict().items()}
+    state.pop("")
+    two.load_state_dict(state)
+    for mine, other in zip(one.parameters(), two.parameters(), strict=True):
+        assert torch.equal(mine, other)

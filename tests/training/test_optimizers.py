@@ -24,13 +24,13 @@ MakeConfig = Callable[..., TrainConfig]
 TABLES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "fixed": ({"coder": "fixed"}, set()),
     "refined": ({"coder": "refined", "composer": "sum"}, set()),
-    "softmax": ({}, {"encoder.coder.query"}),
-    "free": ({"query_dim": 0}, {"encoder.coder.logits"}),
-    "gumbel": ({"coder": "gumbel"}, {"encoder.coder.query"}),
-    "vq": ({"coder": "vq"}, {"encoder.coder.query"}),
+    "softmax": ({}, {"encoder.coder.query_rows.weight"}),
+    "free": ({"query_dim": 0}, {"encoder.coder.logit_rows.weight"}),
+    "gumbel": ({"coder": "gumbel"}, {"encoder.coder.query_rows.weight"}),
+    "vq": ({"coder": "vq"}, {"encoder.coder.query_rows.weight"}),
     "threshold": (
         {"coder": "threshold", "codebook_size": 2},
-        {"encoder.coder.logits"},
+        {"encoder.coder.logit_rows.weight"},
     ),
     "full": ({"method": "full"}, {"encoder.weight"}),
     "low rank": ({"method": "lowrank", "rank": 2}, {"encoder.rows"}),
@@ -40,11 +40,14 @@ TABLES: dict[str, tuple[dict[str, Any], set[str]]] = {
     ),
     "both": (
         {"guidance": "online"},
-        {"encoder.coder.query", "guides.0.teacher.weight"},
+        {"encoder.coder.query_rows.weight", "guides.0.teacher.weight"},
     ),
     # As many choices as nodes, and a rank of as many: keys and columns are no rows.
-    "40 choices": ({"codebook_size": 10}, {"encoder.coder.query"}),
-    "40 free": ({"codebook_size": 10, "query_dim": 0}, {"encoder.coder.logits"}),
+    "40 choices": ({"codebook_size": 10}, {"encoder.coder.query_rows.weight"}),
+    "40 free": (
+        {"codebook_size": 10, "query_dim": 0},
+        {"encoder.coder.logit_rows.weight"},
+    ),
     "rank 40": ({"method": "lowrank", "rank": 40, "dim": 40}, {"encoder.rows"}),
     "40 channels": (
         {"method": "full", "dim": 40, "hidden_dim": 40},

@@ -1,0 +1,95 @@
+"""Encoders under DistributedDataParallel, without an option, in two processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed, multiprocessing, nn
+
+from kdgraph import KDEmbedding
+from kdgraph.coders import SoftmaxCoder, VQCoder
+from kdgraph.composers import MLPComposer, SumComposer
+
+pytestmark = pytest.mark.skipif(
+    not distributed.is_available() or not distributed.is_gloo_available(),
+    reason="torch was built without gloo",
+)
+N_ID = torch.tensor([3, 3, 7, 1, 0, 19])
+KINDS = {
+    "vq": lambda: (VQCoder(), SumComposer(4)),
+    "vq sparse": lambda: (VQCoder(sparse=True), MLPComposer()),
+    "query sparse": lambda: (SoftmaxCoder(sparse=True), "concat"),
+    "free affine sparse": lambda: (
+        SoftmaxCoder("free", normalize="affine", sparse=True),
+        "sum",
+    ),
+    "fixed": lambda: ("fixed", "recurrent"),
+}
+
+
+def make(kind):
+    torch.manual_seed(0)
+    coder, composer = KINDS[kind]()
+    return KDEmbedding(20, 9, codebook_size=(4, 5, 3), coder=coder, composer=composer)
+
+
+def optimizers(encoder):
+    """As documented: SparseAdam for the coder, Adam for the rest."""
+    if not getattr(encoder.coder, "sparse", False):
+        return [torch.optim.Adam(encoder.parameters(), lr=0.1)]
+    return [
+        torch.optim.SparseAdam(encoder.coder.parameters(), lr=0.1),
+        torch.optim.Adam(encoder.composer.parameters(), lr=0.1),
+    ]
+
+
+def train(encoder, call, parts):
+    """Two steps along the mean of the gradients of some parts of a batch."""
+    steps = optimizers(encoder)
+    for _ in range(2):
+        encoder.zero_grad()
+        for ids in parts:
+            call(ids).square().mean().backward()
+        for parameter in encoder.parameters():
+            parameter.grad = parameter.grad / len(parts)
+        for optimizer in steps:
+            optimizer.step()
+    return dict(encoder.named_parameters())
+
+
+def work(rank, folder):
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    torch.set_num_threads(1)
+    for number, kind in enumerate(KINDS):
+        encoder = make(kind)
+        parallel = nn.parallel.DistributedDataParallel(encoder)
+        state = train(encoder, parallel, [N_ID.view(2, 3)[rank]])
+        torch.save(state, f"{folder}/{number}-{rank}.pt")
+    distributed.destroy_process_group()
+
+
+def test_two_processes_are_one(tmp_path: Path):
+    multiprocessing.start_processes(work, (tmp_path,), 2, start_method="fork")
+    for number, kind in enumerate(KINDS):
+        first, second = (torch.load(tmp_path / f"{number}-{r}.pt") for r in range(2))
+        torch.testing.assert_close(first, second, rtol=0, atol=0, msg=kind)
+        if "affine" in kind:
+            continue  # statistics are those of each process
+        encoder = make(kind)
+        torch.testing.assert_close(first, train(encoder, encoder, N_ID.view(2, 3)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "sparse" in kind])
+def test_all_parameters_of_a_sparse_coder_have_sparse_gradients(kind):
+    for ids in (N_ID, None):
+        encoder = make(kind)
+        encoder(ids).square().sum().backward()
+        parameters = list(encoder.coder.parameters())
+        assert all(parameter.grad.is_sparse for parameter in parameters)
+        before = [parameter.detach().clone() for parameter in parameters]
+        torch.optim.SparseAdam(encoder.coder.parameters(), lr=0.1).step()
+        assert not any(map(torch.equal, parameters, before))
