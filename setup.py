@@ -26,6 +26,7 @@ SOURCES = (
     "kernels_portable.cpp",
     "kernels_avx2.cpp",
     "kernels_avx512.cpp",
+    "kernels_neon.cpp",
 )
 HEADERS = ("edges.h", "layout.h", "plan.h", "tasks.h", "kernels.inc", "choices.inc")
 FLAGS = (

@@ -51,6 +51,8 @@ bool choose(const char* name) {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")},
       {"avx2", avx2_kernels,
        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")},
+#elif defined(KDGRAPH_ARM64)
+      {"neon", neon_kernels, true},
 #endif
       {"portable", portable_kernels, true},
   };

@@ -2,6 +2,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #pragma GCC target("avx2,fma")
 #define KDGRAPH_KERNELS avx2_kernels
-#define KDGRAPH_WIDE 0
+#define KDGRAPH_LANES 8
 #include "kernels.inc"
 #endif

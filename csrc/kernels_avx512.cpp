@@ -2,6 +2,6 @@
 #if defined(__x86_64__) && defined(__GNUC__)
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma")
 #define KDGRAPH_KERNELS avx512_kernels
-#define KDGRAPH_WIDE 1
+#define KDGRAPH_LANES 16
 #include "kernels.inc"
 #endif

@@ -1,4 +1,4 @@
 // The inner loops for any processor: what its compiler makes of vectors.
 #define KDGRAPH_KERNELS portable_kernels
-#define KDGRAPH_WIDE 0
+#define KDGRAPH_LANES 8
 #include "kernels.inc"

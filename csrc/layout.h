@@ -130,6 +130,9 @@ const Kernels* portable_kernels();
 #define KDGRAPH_X86 1
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+#elif defined(__aarch64__) && defined(__GNUC__)
+#define KDGRAPH_ARM64 1
+const Kernels* neon_kernels();
 #endif
 
 }  // namespace kdgraph

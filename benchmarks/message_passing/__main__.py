@@ -1,4 +1,4 @@
-"""``python -m benchmarks.message_passing [run | gather | epoch | report]``."""
+"""``python -m benchmarks.message_passing [run | gather | epoch | plain | report]``."""
 
 import argparse
 import json
@@ -76,7 +76,9 @@ def _path(arguments: argparse.Namespace, setting: Setting) -> Path:
 
 
 def _settings(arguments: argparse.Namespace) -> list[Setting]:
-    suite = {"run": arguments.direction}.get(arguments.command, arguments.command)
+    back = arguments.direction == "both"
+    suites = {"run": arguments.direction, "plain": "plain-both" if back else "plain"}
+    suite = suites.get(arguments.command, arguments.command)
     size = arguments.size or (ARXIV if suite == "epoch" else "1m")
     if size == ARXIV and suite != "epoch":
         sys.exit("--size arxiv is for epoch")
@@ -108,9 +110,9 @@ def _parser() -> argparse.ArgumentParser:
         "command",
         nargs="?",
         default="run",
-        choices=("run", "gather", "epoch", "report"),
-        help="sums over neighbours (the default), random rows, a training step, or "
-        "the page of all results",
+        choices=("run", "gather", "epoch", "plain", "report"),
+        help="sums over neighbours (the default), random rows, a training step, sums "
+        "without the compiled core, or the page of all results",
     )
     shown = (*SIZES, ARXIV, "all")
     parser.add_argument(
@@ -127,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="direction",
         choices=("forward", "both"),
         default="forward",
-        help="run: sums and layers, or forward and backward of a first layer",
+        help="run and plain: sums and layers, or forward and backward of a first layer",
     )
     parser.add_argument("--num-codebooks", type=int, default=16)
     parser.add_argument("--codebook-size", type=int, default=256)

@@ -31,7 +31,7 @@ def expected(inputs: Inputs) -> Signature:
     if suite == "epoch":
         return {"rows": _logits(inputs)[sampled(inputs.setting.num_nodes)]}
     rows = _neighbour_sums(inputs)
-    if suite == "forward":
+    if suite in ("forward", "plain"):
         columns = _weighted(inputs, _by_source(inputs, None))
         linear = _linear(inputs, 0)
         return {
@@ -56,7 +56,7 @@ def row_sums(inputs: Inputs, output: Tensor, prefix: str = "") -> Signature:
     for block in torch.split(output, _CHUNK_ROWS):
         columns += block.sum(dim=0, dtype=torch.float64)
     found = {f"{prefix}rows": rows.double().numpy()}
-    if inputs.setting.suite in ("forward", "gather"):
+    if inputs.setting.suite in ("forward", "gather", "plain"):
         found[f"{prefix}columns"] = columns.numpy()
     return found
 

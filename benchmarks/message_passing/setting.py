@@ -17,7 +17,7 @@ TINY = (2_000, 20_000)
 """The size that tests use."""
 ARXIV = "arxiv"
 """ogbn-arxiv, where it is to be found; else a graph of the smallest size."""
-SUITES = ("forward", "both", "gather", "epoch")
+SUITES = ("forward", "both", "gather", "epoch", "plain", "plain-both")
 DEGREES = ("uniform", "power-law")
 CHANNELS = (64, 128, 256)
 GATHERED = 1_000_000
@@ -30,7 +30,8 @@ class Setting:
 
     Args:
         suite: What is measured: ``"forward"``, ``"both"`` (forward and backward of a
-            layer), ``"gather"`` or ``"epoch"``.
+            layer), ``"gather"``, ``"epoch"``, or ``"plain"`` and ``"plain-both"``, the
+            first two without the compiled core.
         size: A name for the graph.
         num_nodes: Number of nodes N.
         num_edges: Number of directed edges E.

@@ -87,6 +87,8 @@ def title(record: dict[str, Any]) -> str:
         "both": "first layer, forward and backward",
         "gather": "random rows",
         "epoch": "one training step",
+        "plain": "forward, without the compiled core",
+        "plain-both": "first layer, forward and backward, without the compiled core",
     }[setting["suite"]]
     nodes, edges = setting["num_nodes"], setting["num_edges"]
     return (

@@ -10,8 +10,8 @@ from torch import Tensor
 from kdgraph.ops.edges import Edges
 from kdgraph.ops.segments import Segments
 
-BLOCK_BYTES = 1 << 23
-"""What the temporary tensors of a block may take: room in a cache."""
+BLOCK_BYTES = 1 << 25
+"""What the temporary tensors of a block may take: as little as keeps threads busy."""
 
 
 class Block:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from kdgraph.ops.edges import Edges
 
-INSTRUCTION_SETS = ("avx512", "avx2", "portable")
+INSTRUCTION_SETS = ("avx512", "avx2", "neon", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
 ABI = 3
@@ -144,7 +144,7 @@ def _how_to_build() -> str:
 def instruction_set() -> str:
     """What the inner loops were compiled for: the best of what the processor has.
 
-    ``KDGRAPH_ISA`` asks for one of ``avx512``, ``avx2`` and ``portable``.
+    ``KDGRAPH_ISA`` asks for one of ``avx512``, ``avx2``, ``neon`` and ``portable``.
 
     Raises:
         ImportError: The core was not built.

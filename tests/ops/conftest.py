@@ -2,8 +2,7 @@
 
 import pytest
 
-from kdgraph.ops import native
-from kdgraph.ops.core import load_core
+from kdgraph.ops import core, native
 
 NATIVE = not native.unavailable("cpu")
 
@@ -15,14 +14,14 @@ def backend_name(request, monkeypatch):
     return request.param
 
 
-@pytest.fixture(params=["avx512", "avx2", "portable"])
+@pytest.fixture(params=core.INSTRUCTION_SETS)
 def isa(request):
     """Each instruction set in turn, as far as the processor has it."""
     if not NATIVE:
         pytest.skip("the compiled core was not built")
-    core = load_core()
-    before = core.kdgraph_chosen()
-    if not core.kdgraph_choose(request.param.encode()):
+    library = core.load_core()
+    before = library.kdgraph_chosen()
+    if not library.kdgraph_choose(request.param.encode()):
         pytest.skip(f"the processor has no {request.param}")
     yield request.param
-    core.kdgraph_choose(before)
+    library.kdgraph_choose(before)

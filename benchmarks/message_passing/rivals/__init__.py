@@ -22,6 +22,12 @@ from benchmarks.message_passing.rivals.layers import (
     CodedLayerTrained,
     TableLayerTrained,
 )
+from benchmarks.message_passing.rivals.plain import (
+    PlainCoded,
+    PlainLayerTrained,
+    PlainTableTrained,
+    PlainTorchSparse,
+)
 from benchmarks.message_passing.rivals.pyg import (
     GCNConvCompiled,
     GCNConvCSR,
@@ -57,6 +63,10 @@ _ALL: tuple[type[Rival], ...] = (
     TableEpoch,
     TableEpochOverCodedLayers,
     DecodedEpoch,
+    PlainCoded,
+    PlainTorchSparse,
+    PlainLayerTrained,
+    PlainTableTrained,
 )
 RIVALS: dict[str, type[Rival]] = {rival.name: rival for rival in _ALL}
 
