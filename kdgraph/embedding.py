@@ -98,6 +98,10 @@ class KDEmbedding(CodedEncoder):
         """Let the coder count the epoch."""
         self.coder.after_epoch(epoch, self.composer)
 
+    @override
+    def expect_epochs(self) -> None:
+        self.coder.expect_epochs()
+
     def export(self, order: Tensor | np.ndarray | None = None) -> PackedEmbedding:
         r"""Freeze to packed codes and a copy of the composer: the same vectors.
 
@@ -117,7 +121,17 @@ class KDEmbedding(CodedEncoder):
             table = table.reordered(inverse_order(torch.as_tensor(order)))
         return PackedEmbedding(table, self.composer)
 
+    def _begin_step(self, n_id: Tensor | None) -> None:
+        """Let the coder count the rows of a training step."""
+        if self.training and torch.is_grad_enabled():
+            rows = self.num_nodes if n_id is None else n_id.numel()
+            self.coder.begin_step(rows, self.composer)
+
     def _encode(self, n_id: Tensor | None) -> Encoding:
+        self._begin_step(n_id)
+        return self._compose(n_id)
+
+    def _compose(self, n_id: Tensor | None) -> Encoding:
         codebooks = self.composer.codebooks
         selection = self.coder(n_id, codebooks)
         penalty = self.coder.penalty(selection, codebooks)
@@ -130,8 +144,9 @@ class KDEmbedding(CodedEncoder):
 
     @override
     def _coded(self, n_id: Tensor | None) -> CodedFeatures:
+        self._begin_step(n_id)
         if self.training and self.coder.watching:
-            encoding = self._encode(n_id)
+            encoding = self._compose(n_id)
             selection = encoding.selection
             if selection is None:  # never: it is what _encode composes
                 raise RuntimeError("KDEmbedding encoded nodes without codes")

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from kdgraph.compat import is_mapped
+from kdgraph.left_out import LeftOut
 from kdgraph.ops import Selection, carry, loss_carrier
 from kdgraph.optimizer_state import training_bytes
 
@@ -59,6 +60,7 @@ class Encoder(nn.Module, ABC):
         name = type(self).__name__
         self.num_nodes = positive_int(num_nodes, "num_nodes", name)
         self.embedding_dim = positive_int(embedding_dim, "embedding_dim", name)
+        self._left_out = LeftOut(name)
 
     @abstractmethod
     def reset_parameters(self) -> None:
@@ -77,10 +79,14 @@ class Encoder(nn.Module, ABC):
         return sum(tensor.numel() * tensor.element_size() for tensor in stored)
 
     def after_epoch(self, epoch: int) -> None:
-        """Told by the training loop that an epoch is over, counted from 0.
+        """Called by a training loop when an epoch is over, counted from 0.
 
-        Encoders that change outside of the optimizer do it here; most do not.
+        Encoders that change outside of the optimizer do it here; most do not. Where
+        nobody calls it, they count N rows of training steps as an epoch.
         """
+
+    def expect_epochs(self) -> None:
+        """Leave the epochs to :meth:`after_epoch`, from the first step on."""
 
     @abstractmethod
     def _encode(self, n_id: Tensor | None) -> Encoding:
@@ -148,6 +154,8 @@ class Encoder(nn.Module, ABC):
         """
         encoding = self._encode_any(n_id)
         if output == "encoding":
+            if self.training and encoding.penalty.requires_grad:
+                self._left_out.watch(encoding.x, encoding.penalty)
             return encoding
         x, penalty = encoding.x, encoding.penalty
         if self.training and penalty.requires_grad:

@@ -77,6 +77,17 @@ class Coder(Strategy):
         selection: Selection = self(n_id, codebooks)
         return selection
 
+    def begin_step(self, num_rows: int, composer: Composer) -> None:
+        """See that a training step begins; most do not care.
+
+        Args:
+            num_rows: How many nodes it encodes.
+            composer: What composes them.
+        """
+
+    def expect_epochs(self) -> None:
+        """Leave the epochs to :meth:`after_epoch`, from the first step on."""
+
     @torch.no_grad()
     def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Do what is due between epochs; nothing for most."""

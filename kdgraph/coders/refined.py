@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from kdgraph.coders.epochs import EpochCount
 from kdgraph.coders.fixed import FixedCoder
 from kdgraph.codes import CodeTable
 from kdgraph.codes.refine import refine_codes, trust_region_target
@@ -35,10 +36,11 @@ class RefinedCoder(FixedCoder):
     queries of other coders and their optimizer take hundreds. Nodes that no gradient
     reaches keep their codes.
 
-    Epochs are counted by ``after_epoch``: call it after each, as the training loop
-    does. Whether a re-assignment paid is for validation to say: ``restore`` takes codes
-    back, and ``halt`` ends it. In epochs that re-assign, the graph of a compiled
-    encoder breaks where the vectors leave it.
+    Epochs are counted by ``after_epoch``, as the training loop calls it after each;
+    where nobody does, N rows of training steps are one, except in compiled code.
+    Whether a re-assignment paid is for validation to say: ``restore`` takes codes back,
+    and ``halt`` ends it. In epochs that re-assign, the graph of a compiled encoder
+    breaks where the vectors leave it.
 
     A re-assignment takes time :math:`O(N \sum_j K_j C)` for an epoch's N rows, times
     the share, and beside the gradient some ten blocks of 16 MiB.
@@ -100,6 +102,7 @@ class RefinedCoder(FixedCoder):
         self.positions = None if positions is None else tuple(positions)
         self.collect: Callable[[Tensor, Tensor], None] | None = None
         """Takes nodes and gradients of steps, in the place of re-choosing at once."""
+        self.epochs = EpochCount(type(self).__name__)
         self._restart()
 
     def bind(
@@ -171,9 +174,22 @@ class RefinedCoder(FixedCoder):
         return self.armed
 
     @override
+    def begin_step(self, num_rows: int, composer: Composer) -> None:
+        if self.epochs.begin_step(num_rows, self.num_nodes):
+            self._begin_epoch(self.epoch + 1)
+
+    @override
+    def expect_epochs(self) -> None:
+        self.epochs.expected = True
+
+    @override
     def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Count the epoch, and arm the next one if it is to re-assign."""
-        self.epoch = epoch + 1
+        self.expect_epochs()
+        self._begin_epoch(epoch + 1)
+
+    def _begin_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
         self._arm()
         if self.armed:
             self._changed = self._seen = 0
@@ -198,11 +214,16 @@ class RefinedCoder(FixedCoder):
     def get_extra_state(self) -> Tensor:
         """The schedule: plain numbers, which no step has to fetch from a device."""
         state = [self.epoch, int(self.halted), self._changed, self._seen]
-        return torch.tensor(state)
+        rows = -1 if self.epochs.expected else self.epochs.rows
+        return torch.tensor([*state, rows], device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Go on in the schedule where a state stood."""
-        self.epoch, halted, self._changed, self._seen = state.tolist()
+        self.epoch, halted, self._changed, self._seen, *rest = state.tolist()
+        # A state that was saved earlier has no rows: its epochs came from elsewhere.
+        (rows,) = rest or [-1]
+        self.epochs.expected |= rows < 0
+        self.epochs.rows = max(0, rows)
         self.halted = bool(halted)
         self._arm()
 
@@ -258,7 +279,7 @@ class RefinedCoder(FixedCoder):
         return drawn
 
     def _restart(self) -> None:
-        self.epoch = 0
+        self.epoch = self.epochs.rows = 0
         self.halted = False
         self._changed = self._seen = 0
         self._arm()

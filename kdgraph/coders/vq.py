@@ -8,6 +8,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from kdgraph.coders.base import Coder
+from kdgraph.coders.epochs import EpochCount
 from kdgraph.coders.rows import Rows, rename
 from kdgraph.composers import Composer
 from kdgraph.encoder import positive_int
@@ -39,8 +40,9 @@ class VQCoder(Coder):
     squared over the query and averaged over the batch.
 
     The vectors carry that term, so that the backward pass of any loss moves the
-    codewords; ``encoder.encode(n_id)`` gives it apart, as its ``penalty``. Call
-    ``after_epoch`` for the restarts.
+    codewords; ``encoder.encode(n_id)`` gives it apart, as its ``penalty``. Epochs, for
+    the restarts, are counted by ``after_epoch``; where nobody calls it, N rows of
+    training steps are one, except in compiled code.
 
     Args:
         centroid_weight: :math:`\alpha`. (default: ``1.0``)
@@ -82,6 +84,7 @@ class VQCoder(Coder):
         self.restart_every = restart_every
         self.sparse = sparse
         self.additive = False
+        self.epochs = EpochCount(type(self).__name__)
 
     @property
     def query(self) -> Tensor:
@@ -107,9 +110,24 @@ class VQCoder(Coder):
         commitment = (query - nearest.detach()).square().sum() / rows
         return self.centroid_weight * centroid + self.commitment_weight * commitment
 
-    @torch.no_grad()
+    @override
+    def begin_step(self, num_rows: int, composer: Composer) -> None:
+        if self.restart_every:
+            epoch = self.epochs.epoch
+            if self.epochs.begin_step(num_rows, self.num_nodes):
+                self._restart_if_due(epoch, composer)
+
+    @override
+    def expect_epochs(self) -> None:
+        self.epochs.expected = True
+
+    @override
     def after_epoch(self, epoch: int, composer: Composer) -> None:
         """Restart dead codewords when due."""
+        self.expect_epochs()
+        self._restart_if_due(epoch, composer)
+
+    def _restart_if_due(self, epoch: int, composer: Composer) -> None:
         if self.restart_every and (epoch + 1) % self.restart_every == 0:
             self.restart_dead_codes(composer)
 

@@ -35,8 +35,8 @@ class EntropyRegularization(Guidance):
         self.weight = as_schedule(weight)
         self._weight = self.weight(0)
 
-    def set_progress(self, step: int) -> None:
-        """Move the weight along its schedule."""
+    @override
+    def _move(self, step: int) -> None:
         self._weight = self.weight(step)
 
     @override
@@ -55,8 +55,9 @@ class EntropyRegularization(Guidance):
             )
         if not self.training or chances.size(0) == 0:
             return encoding
+        self._count()
         # The floor keeps the gradient finite where a choice has probability zero.
         floor = torch.finfo(chances.dtype).tiny
         entropy = -(chances * chances.clamp(min=floor).log()).sum(dim=-1).mean()
         penalty = encoding.penalty + self._weight * entropy
-        return Encoding(encoding.x, penalty, encoding.selection)
+        return self._watched(Encoding(encoding.x, penalty, encoding.selection))

@@ -66,8 +66,8 @@ class OnlineDistillation(Guidance):
         self.teacher.reset_parameters()
         self._set(0)
 
-    def set_progress(self, step: int) -> None:
-        """Move the weight and the mixing probability along their schedules."""
+    @override
+    def _move(self, step: int) -> None:
         self._set(step)
 
     @override
@@ -75,6 +75,7 @@ class OnlineDistillation(Guidance):
         """Mix the teacher in, and add the pull toward it."""
         if not self.training:
             return encoding
+        self._count()
         target = self.teacher.encode(n_id)
         check_same_shape(self, encoding.x, target.x)
         pull = mean_square(encoding.x - target.x.detach())
@@ -84,7 +85,7 @@ class OnlineDistillation(Guidance):
         else:
             shown = torch.rand_like(encoding.x[..., :1]) < self._mix
             mixed = torch.where(shown, encoding.x, target.x)
-        return Encoding(mixed, penalty, encoding.selection)
+        return self._watched(Encoding(mixed, penalty, encoding.selection))
 
     def _set(self, step: int) -> None:
         self._weight, self._mix = self.weight(step), self.mix(step)

@@ -64,8 +64,8 @@ class PretrainedDistillation(Guidance):
         self.teacher.eval()
         return self
 
-    def set_progress(self, step: int) -> None:
-        """Move the weight along its schedule."""
+    @override
+    def _move(self, step: int) -> None:
         self._weight = self.weight(step)
 
     @override
@@ -73,13 +73,14 @@ class PretrainedDistillation(Guidance):
         """Add the pull toward the teacher."""
         if not self.training:
             return encoding
+        self._count()
         target = self._target(n_id)
         check_same_shape(self, encoding.x, target)
         pull = mean_square(encoding.x - target)
         penalty = encoding.penalty + self._weight * pull
         if self.auto_encoding is not None:
             penalty = penalty + self.auto_encoding(encoding, target)
-        return Encoding(encoding.x, penalty, encoding.selection)
+        return self._watched(Encoding(encoding.x, penalty, encoding.selection))
 
     @torch.no_grad()
     def _target(self, n_id: Tensor | None) -> Tensor:

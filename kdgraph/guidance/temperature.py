@@ -1,6 +1,7 @@
 """TemperatureSchedule: cool a coder while it trains."""
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from typing_extensions import override
 
 from kdgraph.encoder import Encoding
@@ -11,6 +12,9 @@ from kdgraph.strategy import Strategy
 
 class TemperatureSchedule(Guidance):
     r"""Set the temperature of a coder's softmax by a schedule, :math:`\tau = \tau(t)`.
+
+    The coder's training steps are counted where nobody calls :meth:`set_progress`, and
+    nothing else has to be called.
 
     Args:
         coder: A coder with a temperature; referred to, not owned.
@@ -40,9 +44,15 @@ class TemperatureSchedule(Guidance):
         self.schedule = schedule
         # In a tuple, so that the coder is not registered here as well.
         self._coder = (coder,)
+        coder.register_forward_pre_hook(self._before_choosing)
 
-    def set_progress(self, step: int) -> None:
-        """Set the coder's temperature for this step."""
+    def _before_choosing(self, coder: nn.Module, args: object) -> None:  # noqa: ARG002
+        """Count the training steps of the coder, which needs no call of this."""
+        if coder.training and torch.is_grad_enabled():
+            self._count()
+
+    @override
+    def _move(self, step: int) -> None:
         (coder,) = self._coder
         temperature = coder.temperature
         if isinstance(temperature, Tensor):

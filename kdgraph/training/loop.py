@@ -102,6 +102,7 @@ class Trainer:
         self.progress = Progress()
         self.best: dict[str, Any] = {}
         steps = batching.steps if config.by_rows else None
+        model.encoder.expect_epochs()
         self.refinement = Refinement(model, self.optimizer, steps, self.ranks)
         self._forward = self.ranks.parallel(self.model, self.optimizer.rows)
 

@@ -97,6 +97,7 @@ def test_a_training_step_has_the_same_gradients(composer):
 
 def test_the_gradient_is_that_of_finite_differences():
     encoder = make("concat").double()
+    encoder.expect_epochs()
     weight = encoder.composer.weight
     start = encoder.coder.packed.clone()
 
@@ -221,6 +222,32 @@ def test_it_is_due_on_schedule():
             due.append(epoch)
         encoder.coder.after_epoch(epoch, encoder.composer)
     assert due == [2, 5, 8]
+
+
+def changes(encoder, batches):
+    """After which steps of plain training codes had changed."""
+    found = []
+    for number, n_id in enumerate(batches):
+        before = encoder.codes()
+        loss_of(encoder, n_id).backward()
+        if not torch.equal(encoder.codes(), before):
+            found.append(number)
+    return found
+
+
+def test_epochs_are_counted_where_nobody_does():
+    options = {"start": 2, "every": 3, "stop": 9}
+    assert changes(make(**options), [None] * 12) == [2, 5, 8]
+    # Two thirds of the nodes a step; what is over belongs to the next epoch.
+    part = torch.arange(40)
+    assert changes(make(**options), [part] * 9) == [3, 4, 8]
+    # Once somebody counts, nobody else does.
+    encoder = make(**options)
+    encoder.coder.after_epoch(0, encoder.composer)
+    assert changes(encoder, [None] * 6) == []
+    encoder = make(**options)
+    encoder.expect_epochs()
+    assert changes(encoder, [None] * 6) == []
 
 
 def test_nothing_happens_without_a_backward_pass_of_training():

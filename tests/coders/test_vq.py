@@ -247,6 +247,30 @@ def test_restart_is_due_every_so_many_epochs(monkeypatch):
     assert len(due) == 2
 
 
+def test_plain_training_restarts_codewords(monkeypatch):
+    encoder, due = make(ConcatComposer(), restart_every=3), []
+    monkeypatch.setattr(encoder.coder, "restart_dead_codes", due.append)
+    for _ in range(7):
+        encoder()
+    assert len(due) == 2
+    encoder.after_epoch(0)  # from now on, somebody else counts
+    for _ in range(7):
+        encoder.coded()
+    assert len(due) == 2
+    encoder.eval()()
+    assert len(due) == 2
+
+
+def test_a_penalty_that_the_loss_leaves_out_is_named():
+    encoder = make(ConcatComposer())
+    for penalty in (1.0, 1.0, 0.0):
+        encoding = encoder.encode()
+        loss = encoding.x.sum()
+        (loss + encoding.penalty if penalty else loss).backward()
+    with pytest.warns(UserWarning, match=r"KDEmbedding has terms .* encoding\.penalty"):
+        encoder.encode()
+
+
 @pytest.mark.parametrize(
     "options",
     [{"centroid_weight": -1}, {"commitment_weight": -1}, {"restart_every": -1}],

@@ -15,6 +15,7 @@ from kdgraph.guidance import (
     ExponentialSchedule,
     OnlineDistillation,
     PretrainedDistillation,
+    TemperatureSchedule,
 )
 
 SIZES = (2, 6, 3, 5)
@@ -278,3 +279,40 @@ def test_companions_chain():
         encoding = guide(encoding, N_ID)
     (encoding.x.sum() + encoding.penalty).backward()
     assert encoder.coder.logits.grad.any()
+
+
+def test_schedules_move_where_nobody_moves_them():
+    encoder = KDEmbedding(9, 8, num_codebooks=4, codebook_size=3)
+    schedule = ExponentialSchedule(1.0, 0.5)
+    TemperatureSchedule(encoder.coder, schedule)
+    found = []
+    for _ in range(3):
+        encoder()
+        found.append(float(encoder.coder.temperature))
+    encoder.eval()()
+    assert found == [1.0, 0.5, 0.25]
+    assert float(encoder.coder.temperature) == 0.25
+    guides = (
+        EntropyRegularization(schedule),
+        PretrainedDistillation(torch.randn(9, 8), weight=schedule),
+    )
+    for guide in guides:
+        weights = []
+        for _ in range(3):
+            guide(encoder.encode())
+            weights.append(guide._weight)
+        assert weights == [1.0, 0.5, 0.25]
+        guide.set_progress(1)
+        guide(encoder.encode())
+        assert guide._weight == 0.5
+
+
+def test_guidance_that_the_loss_leaves_out_is_named():
+    encoder = KDEmbedding(9, 8, num_codebooks=4, codebook_size=3)
+    guidance = OnlineDistillation((9, 8))
+    for _ in range(2):
+        encoding = guidance(encoder.encode())
+        (encoding.x.sum() + encoding.penalty).backward()
+    guidance(encoder.encode()).x.sum().backward()
+    with pytest.warns(UserWarning, match="OnlineDistillation has terms of the loss"):
+        guidance(encoder.encode())
