@@ -175,7 +175,14 @@ def set_sparse_value(adj: Tensor, value: Tensor) -> Any:
     Raises:
         RuntimeError: This PyG has none.
     """
-    return _found("torch_geometric.utils.sparse", "set_sparse_value")(adj, value)
+    # Not by _found(): this is compiled, which import_module() is not.
+    try:
+        from torch_geometric.utils.sparse import (  # noqa: PLC0415
+            set_sparse_value as own,
+        )
+    except ImportError:
+        raise _gone("torch_geometric.utils.sparse", "set_sparse_value") from None
+    return own(adj, value)
 
 
 def gcn_norm(*arguments: Any) -> Any:
@@ -184,7 +191,12 @@ def gcn_norm(*arguments: Any) -> Any:
     Raises:
         RuntimeError: This PyG has none.
     """
-    return _found("torch_geometric.nn.conv.gcn_conv", "gcn_norm")(*arguments)
+    # Not by _found(): this is compiled, which import_module() is not.
+    try:
+        from torch_geometric.nn.conv.gcn_conv import gcn_norm as own  # noqa: PLC0415
+    except ImportError:
+        raise _gone("torch_geometric.nn.conv.gcn_conv", "gcn_norm") from None
+    return own(*arguments)
 
 
 def rendezvous(prefix: str) -> tuple[Any, int, int]:
@@ -221,12 +233,16 @@ def _found(module: str, *names: str) -> Any:
         for name in names:
             found = getattr(found, name)
     except (ImportError, AttributeError):
-        package, version = "torch", torch.__version__
-        if module.startswith("torch_geometric"):
-            package, version = "torch-geometric", torch_geometric.__version__
-        raise RuntimeError(
-            f"{package} {version} has no {'.'.join((module, *names))}, which kdgraph "
-            f"needs; install another {package} that kdgraph was tested with (see "
-            "docs/versions.md)"
-        ) from None
+        raise _gone(module, *names) from None
     return found
+
+
+def _gone(module: str, *names: str) -> RuntimeError:
+    package, version = "torch", torch.__version__
+    if module.startswith("torch_geometric"):
+        package, version = "torch-geometric", torch_geometric.__version__
+    return RuntimeError(
+        f"{package} {version} has no {'.'.join((module, *names))}, which kdgraph "
+        f"needs; install another {package} that kdgraph was tested with (see "
+        "docs/versions.md)"
+    )

@@ -235,6 +235,74 @@ def test_the_first_of_the_first_and_of_what_was_formed(composer):
         features.first(9).first(10)
 
 
+def test_sizes_as_of_a_tensor():
+    features = KDEmbedding(7, 8, num_codebooks=4, codebook_size=3).coded()
+    assert features.size() == features.shape == (7, 8)
+    assert (features.size(0), features.size(-1)) == (7, 8)
+    assert (features.dim(), features.ndim, features.numel()) == (2, 2, 56)
+    assert len(features) == 7
+    # A tensor to PyG alone: torch reads the memory of what it takes for one.
+    assert not isinstance(features, torch.Tensor)
+    assert type(features).__name__ == "CodedFeatures"
+
+
+ROWS = {
+    "slice": slice(2, 9),
+    "step": slice(1, 9, 3),
+    "from the end": slice(-4, None),
+    "none": slice(5, 2),
+    "ids": torch.tensor([3, 3, 0]),
+    "mask": torch.arange(11) % 3 == 0,
+}
+
+
+@pytest.mark.parametrize("index", ROWS)
+@pytest.mark.parametrize("composer", ["sum", "mlp"])
+@pytest.mark.parametrize("coder", [FixedCoder, lambda: SoftmaxCoder(2)])
+def test_rows_of_features(coder, composer, index, scramble):
+    encoder = KDEmbedding(
+        23, 8, num_codebooks=4, codebook_size=3, coder=coder(), composer=composer
+    ).double()
+    scramble(encoder)
+    rows, weight = ROWS[index], torch.randn(5, 8, dtype=torch.float64)
+    features, twin, x = both(encoder, torch.randperm(23)[:11])
+    some, part = features[rows], x[rows]
+    assert some.shape == part.shape
+    pairs = [(some.linear(weight), part @ weight.t()), (some.dense(), part)]
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected)
+    loss, wanted = (sum(p[i].square().sum() for p in pairs).reshape(1) for i in (0, 1))
+    torch.testing.assert_close(gradients(encoder, loss), gradients(twin, wanted))
+
+
+@pytest.mark.parametrize("composer", ["sum", "mlp"])
+def test_no_gradient_reaches_the_encoder_of_detached_features(composer):
+    encoder = KDEmbedding(9, 8, num_codebooks=4, codebook_size=3, composer=composer)
+    weight = torch.randn(5, 8, requires_grad=True)
+    for features in (encoder.coded(), encoder.coded()[2:7], encoder.coded().first(3)):
+        detached = features.detach()
+        torch.testing.assert_close(detached.dense(), features.dense())
+        assert not detached.dense().requires_grad
+        for _ in range(2):
+            detached.linear(weight).sum().backward()
+    assert all(p.grad is None for p in encoder.parameters())
+    assert weight.grad.any()
+
+
+def test_bad_rows():
+    features = KDEmbedding(7, 8, num_codebooks=4, codebook_size=3).coded()
+    with pytest.raises(ValueError, match=r"narrowed along nodes, dim=0, got dim=1"):
+        features.narrow(1, 0, 3)
+    for start, length in ((-1, 2), (5, 3), (3, -1)):
+        with pytest.raises(IndexError, match="CodedFeatures of 7 nodes have no"):
+            features.narrow(0, start, length)
+    for index in (0, (slice(2), 0), None, torch.zeros(2, 2).long(), torch.zeros(2)):
+        with pytest.raises(TypeError, match="got an index"):
+            features[index]
+    with pytest.raises(IndexError):
+        features[torch.tensor([7])]
+
+
 def test_bad_input():
     encoder = KDEmbedding(4, 8, num_codebooks=4, codebook_size=3)
     with pytest.raises(ValueError, match=r"ids \[B\]"):

@@ -27,6 +27,7 @@ CONVS = {
     "sage-sum": (SAGEConv, CodedSAGEConv, {"aggr": "sum", "normalize": True}),
     "sage-no-root": (SAGEConv, CodedSAGEConv, {"root_weight": False, "bias": False}),
     "sage-project": (SAGEConv, CodedSAGEConv, {"project": True}),
+    "sage-several": (SAGEConv, CodedSAGEConv, {"aggr": ["mean", "max"]}),
     "gin": (GINConv, CodedGINConv, {"train_eps": True, "eps": 0.3}),
     "gat": (GATConv, CodedGATConv, {"heads": 3}),
     "gat-mean": (
@@ -35,7 +36,7 @@ CONVS = {
         {"heads": 2, "concat": False, "residual": True, "add_self_loops": False},
     ),
 }
-UNREAD = ("gcn-max", "sage-project")
+UNREAD = ("gcn-max", "sage-project", "sage-several")
 PAIRED = [name for name in CONVS if not name.startswith("gcn")]
 ENCODERS = {
     "fixed": lambda: (FixedCoder("random"), ConcatComposer()),
