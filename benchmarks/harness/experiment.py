@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.harness.recount import recount
+
 BENCHMARKS = Path(__file__).parents[1]
 CONFIGS, RESULTS, DEFAULT = "configs", "results", "default.json"
 OTHERS = "default"
@@ -87,11 +89,16 @@ class Experiment:
         return folder / self.suite / dataset / f"{self.name}.json"
 
     def record(self, dataset: str, output: Path | None = None) -> dict[str, Any] | None:
-        """What a run on one data set left, failed or not; ``None`` before it."""
+        """What a run on one data set left, failed or not; ``None`` before it.
+
+        Bytes from before maps were counted are counted anew, see :func:`recount`.
+        """
         path = self.result_path(dataset, output)
         if not path.exists():
             return None
         record: dict[str, Any] = json.loads(path.read_text())
+        if record.get("result"):
+            record["result"] = recount(record["result"])
         return record
 
     def result(self, dataset: str, output: Path | None = None) -> dict[str, Any] | None:

@@ -38,6 +38,17 @@ def percent(score: dict[str, Any] | None) -> str:
     return f"{mean} ± {100 * score['std']:.1f}" if len(score["seeds"]) > 1 else mean
 
 
+def in_order(result: dict[str, Any]) -> str:
+    """Bytes, and how many times smaller, of a graph stored in the order that is needed.
+
+    A dash where no order implies anything.
+    """
+    kept = result.get("inference_bytes_in_order", result["inference_bytes"])
+    if kept == result["inference_bytes"]:
+        return "-"
+    return f"{kept:,} ({result['full_bytes'] / kept:.1f}x)"
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table: the first column to the left, the others to the right."""
     lines = ["| " + " | ".join(header) + " |"]

@@ -129,6 +129,7 @@ def _result(found: Sequence[LinkSeed], split: LinkSplit) -> dict[str, Any]:
         "mrr": summary([one.test_mrr for one in found]),
         "valid_mrr": summary([one.valid_mrr for one in found]),
         "inference_bytes": found[0].inference_bytes,
+        "inference_bytes_in_order": found[0].inference_bytes_in_order,
         "training_bytes": found[0].training_bytes,
         "seconds_per_epoch": sum(one.seconds for one in found) / max(1, steps),
         "coding_seconds": statistics.fmean(one.coding_seconds for one in found),

@@ -49,6 +49,8 @@ class LinkSeed:
         seconds: Of all optimisation steps.
         coding_seconds: Of what was read off the training links.
         inference_bytes: Kept.
+        inference_bytes_in_order: Kept where the graph is stored in the order that
+            implies codes.
         training_bytes: Weights, gradients and Adam state of the encoder.
     """
 
@@ -62,6 +64,7 @@ class LinkSeed:
     seconds: float = 0.0
     coding_seconds: float = 0.0
     inference_bytes: int = 0
+    inference_bytes_in_order: int = 0
     training_bytes: int = 0
 
 
@@ -93,7 +96,7 @@ def train_links(
     job = Job(split.graph, config, None, CPU, read=read or ReadBefore())
     reading, coding_seconds = read_graph(job, seed)
     if reading.rows is not None:
-        split = split.permuted(reading.rows)
+        split, reading = split.permuted(reading.rows), reading.in_order()
     torch.manual_seed(seed)
     encoder = build_encoder(config, split.graph.num_nodes, reading)
     gnn = build_gnn(config, config.hidden_dim or config.dim)
@@ -138,7 +141,8 @@ def train_links(
         valid_scores=tuple(valid_scores),
         seconds=seconds,
         coding_seconds=coding_seconds,
-        inference_bytes=kept.inference_bytes(),
+        inference_bytes=kept.inference_bytes() + reading.map_bytes,
+        inference_bytes_in_order=kept.inference_bytes(),
         training_bytes=training_bytes(config, encoder, guides),
     )
 

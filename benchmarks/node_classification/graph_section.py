@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks.harness.summary import percent, table
+from benchmarks.harness.summary import in_order, percent, table
 from benchmarks.node_classification.outcome import Outcome
 
+OVER = "†"
+"""Marks what keeps more than it was allowed, since its bytes were counted anew."""
 _HEADER = (
     "method",
     "test",
@@ -18,6 +20,7 @@ _HEADER = (
     "lr",
     "bytes",
     "smaller",
+    "stored in order",
     "training",
     "peak",
     "step",
@@ -68,7 +71,8 @@ def _row(one: Outcome) -> list[str]:
         str(len(one.seeds)),
         _settings(result["config"]) if stored else "-",
         f"{stored:,}",
-        smaller(result),
+        smaller(result) + (OVER if one.over_budget else ""),
+        in_order(result),
         f"{100 * share:.1f} %",
         f"{result['peak_rss_bytes'] / 1e6:.0f} MB",
         f"{1000 * result['seconds_per_epoch']:.0f} ms" if stored else "-",

@@ -11,6 +11,7 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.harness.experiment import Experiment
+from benchmarks.harness.recount import IN_ORDER, over_budget
 from benchmarks.harness.summary import interval
 
 _SAME = 1e-9
@@ -55,6 +56,17 @@ class Outcome:
         return int(self.result["inference_bytes"])
 
     @property
+    def inference_bytes_in_order(self) -> int:
+        """Kept of a graph that is stored in the order that implies codes."""
+        return int(self.result.get(IN_ORDER, self.inference_bytes))
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether it keeps more than it was allowed, the map counted anew."""
+        options = self.record.get("config", {}).get("options", {})
+        return over_budget(self.result, options)
+
+    @property
     def training_bytes(self) -> int:
         """Weights, gradients and optimizer state."""
         return int(self.result["training_bytes"])
@@ -97,7 +109,7 @@ def front(found: Iterable[Outcome], cost: str) -> list[Outcome]:
 
     Args:
         found: Outcomes on one graph; failures are left out.
-        cost: ``"inference_bytes"`` or ``"training_bytes"``.
+        cost: A property, such as ``"inference_bytes"`` or ``"training_bytes"``.
 
     Returns:
         The Pareto front, by rising cost.

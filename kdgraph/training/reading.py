@@ -5,6 +5,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from kdgraph.codes import CodeTable
+from kdgraph.codes.place_map import map_bytes
 
 
 class Reading(NamedTuple):
@@ -23,6 +24,11 @@ class Reading(NamedTuple):
     rows: Tensor | None = None
     vectors: Tensor | None = None
     stored_in_order: bool = False
+
+    @property
+    def map_bytes(self) -> int:
+        """Bytes of the map from the ids of the graph to places, if it needs one."""
+        return 0 if self.rows is None else map_bytes(self.rows.numel())
 
     def in_order(self) -> "Reading":
         """The same for the graph in the order of ``rows``, whose ids are places."""

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from kdgraph.codes import clusters_of
-from kdgraph.codes.place_map import map_bytes
 from kdgraph.embedding import KDEmbedding
 from kdgraph.encoder import Encoder
 from kdgraph.guidance import ClassTargets, Guidance
@@ -259,7 +258,6 @@ class SeedRun:
                 found = rival.head(self.graph, scores)
                 valid_score, test_score = found.valid_score, found.test_score
         in_order = kept.inference_bytes()
-        needs_map = self.reading.rows is not None
         return SeedResult(
             seed=self.seed,
             test_score=test_score,
@@ -267,7 +265,7 @@ class SeedRun:
             best_epoch=progress.best_epoch,
             epochs=progress.epoch,
             seconds=progress.seconds,
-            inference_bytes=in_order + needs_map * map_bytes(kept.num_nodes),
+            inference_bytes=in_order + self.reading.map_bytes,
             inference_bytes_in_order=in_order,
             training_bytes=trained,
             peak_rss_bytes=max(self.earlier_peak, peak_rss_bytes()),
