@@ -103,7 +103,8 @@ def train_links(
     guides = build_guidance(config, encoder)
     model = NodeClassifier(encoder, gnn, guides, config.input_dropout or 0.0)
     adjacency = message_graph(config.model, split.graph)
-    optimizer, refinement = Optimizers(config, model), Refinement(model)
+    optimizer = Optimizers(config, model)
+    refinement = Refinement(model, optimizer)
     unlinked = NonEdges(split.graph.adj)
     best: dict[str, Any] = {}
     best_valid, best_epoch, seconds = -1.0, -1, 0.0

@@ -136,7 +136,7 @@ def test_row_of_an_earlier_version_has_no_head_and_no_coding(keep):
     keep("x", result(score(0.6, 0.7)))
     row = codes_page._row(made_up("x", {"coder": "vq"}), "cora")
     assert row[:6] == ["label of x", "65.0 ± 1.0", "-", "50.0", "2", "100"]
-    assert row[6:] == ["10.0x", "1 %", "5 MB", "-", "250 ms"]
+    assert row[6:] == ["10.0x", "-", "1 %", "5 MB", "-", "250 ms"]
 
 
 def test_row_shows_head_and_coding(keep):
