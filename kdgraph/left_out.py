@@ -26,7 +26,7 @@ class LeftOut:
 
     def watch(self, x: Tensor, penalty: Tensor) -> None:
         """See what becomes of vectors and of their penalty."""
-        if self.warned or torch.compiler.is_compiling() or transforming():
+        if torch.compiler.is_compiling() or transforming() or self.warned:
             return
         if self._seen.get("x") and not self._seen.get("penalty"):
             self.warned = True

@@ -33,7 +33,7 @@ class EpochCount:
 
     def begin_step(self, rows: int, num_nodes: int) -> bool:
         """Count the rows of a step; whether an epoch was over before it."""
-        if self.expected or torch.compiler.is_compiling() or transforming():
+        if torch.compiler.is_compiling() or transforming() or self.expected:
             return False
         over = self.rows >= num_nodes
         if over and distributed.is_available() and distributed.is_initialized():

@@ -43,7 +43,10 @@ class Guidance(nn.Module):
 
     def _count(self) -> None:
         """Begin a training step: move schedules where nobody else does."""
-        if self._steps is not None and not torch.compiler.is_compiling():
+        # Asked first: a count would be compiled anew in every step.
+        if torch.compiler.is_compiling():
+            return
+        if self._steps is not None:
             self._move(self._steps)
             self._steps += 1
 
