@@ -23,6 +23,7 @@ SOURCES = (
     "rounding.cpp",
     "sample.cpp",
     "subgraph.cpp",
+    "unpacking.cpp",
     "kernels_portable.cpp",
     "kernels_avx2.cpp",
     "kernels_avx512.cpp",

@@ -17,6 +17,7 @@ from kdgraph.ops import (
     Echo,
     PackedCodes,
     Selection,
+    apply,
     carry,
     coded_gather,
     coded_linear,
@@ -305,7 +306,7 @@ class CodedFeatures(FeaturesLikeTensor):
         if self._echo is None or not self._is_heard:
             return sums
         back = (None, None, None) if csr is None else csr.transposed()
-        heard: Tensor = Echo.apply(sums, self._echo, matrix, *back)  # type: ignore[no-untyped-call]
+        heard: Tensor = apply(Echo, sums, self._echo, matrix, *back)
         return heard
 
     def __repr__(self) -> str:

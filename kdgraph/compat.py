@@ -128,6 +128,26 @@ def transforming() -> bool:
     return functorch is not None and functorch.maybe_current_level() is not None
 
 
+def eager() -> bool:
+    """Whether tensors are what they seem: neither compiled nor transformed."""
+    return not torch.compiler.is_compiling() and not transforming()
+
+
+def apply(function: type[torch.autograd.Function], *arguments: Any) -> Any:
+    """Apply a function with a gradient of its own.
+
+    ``function.apply`` looks its signature up on every call, for ``torch.func``, which
+    takes longer than a small function. Where nothing is transformed this goes past
+    that; where torch has no such way, it is ``function.apply``.
+    """
+    functorch: Any = getattr(torch._C, "_functorch", None)
+    unwrap = getattr(functorch, "unwrap_if_dead", None)
+    if unwrap is None or not eager():
+        return function.apply(*arguments)  # type: ignore[no-untyped-call]
+    whole = (unwrap(one) if isinstance(one, Tensor) else one for one in arguments)
+    return super(torch.autograd.Function, function).apply(*whole)  # type: ignore[misc]
+
+
 def is_exporting() -> bool:
     """Whether a model is being exported, to be run where kdgraph is not installed.
 

@@ -44,7 +44,10 @@ class Coder(Strategy):
             codebooks: The composer's codewords.
         """
         self._require_bound()
-        with torch.autocast(device_type=codebooks.weight.device.type, enabled=False):
+        device = codebooks.weight.device.type
+        if not torch.is_autocast_enabled(device):
+            return self._select(n_id, codebooks)
+        with torch.autocast(device_type=device, enabled=False):
             return self._select(n_id, codebooks)
 
     def penalty(

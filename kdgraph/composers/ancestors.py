@@ -4,9 +4,12 @@ import itertools
 import math
 import operator
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from kdgraph.ops import apply
 
 Trees = Sequence[Sequence[int] | None]
 """For each position the branching of its hierarchy, or ``None`` where it has none."""
@@ -75,13 +78,48 @@ class Ancestors(nn.Module):
 
     def forward(self, leaves: Tensor) -> Tensor:
         """Add to each row what its ancestors say."""
-        levels = iter(torch.split(self.weight, [*itertools.chain(*self.clusters)]))
+        codewords: Tensor = apply(_SumDown, leaves, self.weight, self)
+        return codewords
+
+    def sum_down(self, leaves: Tensor, ancestors: Tensor) -> Tensor:
+        """Codewords of rows of leaves, and of rows of the clusters above them."""
+        levels = iter(torch.split(ancestors, [*itertools.chain(*self.clusters)]))
         positions = torch.split(leaves, list(self.codebook_sizes))
         codewords = []
         for rows, clusters in zip(positions, self.clusters, strict=True):
             above = itertools.islice(levels, len(clusters))
             codewords.append(_sum_down([*above, rows]))
         return torch.cat(codewords)
+
+    def sum_up(self, grad: Tensor) -> Tensor:
+        """The gradient by the rows of the clusters, from that by codewords."""
+        found = []
+        positions = torch.split(grad, list(self.codebook_sizes))
+        for rows, clusters in zip(positions, self.clusters, strict=True):
+            below = [rows]
+            for count in reversed(clusters):
+                children = torch.unflatten(below[0], 0, (count, -1))
+                below.insert(0, children.sum(dim=1))
+            found += below[:-1]
+        return torch.cat(found)
+
+
+class _SumDown(torch.autograd.Function):
+    """Sums on the way down, whose gradient is summed on the way up: one step each."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(leaves: Tensor, ancestors: Tensor, hierarchy: Ancestors) -> Tensor:
+        return hierarchy.sum_down(leaves, ancestors)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        ctx.hierarchy = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        return grads[0], ctx.hierarchy.sum_up(grads[0]), None
 
 
 def check_trees(trees: Trees, owner: str) -> Branchings:

@@ -1,5 +1,6 @@
 """Pure functions over codes: packing, lookups, the straight-through estimator."""
 
+from kdgraph.compat import apply, eager
 from kdgraph.ops.arguments import HasPackedCodes, PackedCodes
 from kdgraph.ops.aux_loss import carry, loss_carrier
 from kdgraph.ops.backend import backend
@@ -19,7 +20,6 @@ from kdgraph.ops.packing import (
     pack,
     row_bytes,
     unpack,
-    unpack_nodes,
 )
 from kdgraph.ops.pattern import Pattern
 from kdgraph.ops.positions import pad_positions, position_offsets
@@ -36,6 +36,7 @@ from kdgraph.ops.selection import (
 )
 from kdgraph.ops.straight_through import at_least_float32, query_logits
 from kdgraph.ops.subgraph import Subgraph, induced_subgraph
+from kdgraph.ops.unpacking import unpack_nodes
 
 __all__ = [
     "MAX_CODEBOOK_SIZE",
@@ -56,6 +57,7 @@ __all__ = [
     "Storage",
     "Stored",
     "Subgraph",
+    "apply",
     "as_stored",
     "at_least_float32",
     "backend",
@@ -65,6 +67,7 @@ __all__ = [
     "coded_gather",
     "coded_linear",
     "coded_spmm",
+    "eager",
     "induced_subgraph",
     "inverse_order",
     "lookup",

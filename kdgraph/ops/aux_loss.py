@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdgraph.compat import apply
+
 
 def loss_carrier(loss: Tensor) -> Tensor:
     """A zero whose backward pass gives an auxiliary loss the gradient 1, once.
@@ -23,7 +25,7 @@ def loss_carrier(loss: Tensor) -> Tensor:
         >>> weight.grad
         tensor(6.)
     """
-    carrier: Tensor = _Carrier.apply(loss)  # type: ignore[no-untyped-call]
+    carrier: Tensor = apply(_Carrier, loss)
     return carrier
 
 
@@ -34,7 +36,7 @@ def carry(x: Tensor, carrier: Tensor) -> Tensor:
         x: Of any shape.
         carrier: What :func:`loss_carrier` gave.
     """
-    carried: Tensor = _Carried.apply(x, carrier)  # type: ignore[no-untyped-call]
+    carried: Tensor = apply(_Carried, x, carrier)
     return carried
 
 

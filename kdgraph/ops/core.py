@@ -18,7 +18,7 @@ from kdgraph.ops.edges import Edges
 INSTRUCTION_SETS = ("avx512", "avx2", "neon", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
-ABI = 3
+ABI = 4
 """What the core must be called with, a number that ``csrc/core.cpp`` has too: one more
 whenever a function that it exports, or a struct that these take, changes."""
 
@@ -77,6 +77,10 @@ def load_core() -> ctypes.CDLL:
     core.kdgraph_lookup_gradient.argtypes = [
         *(pointer, size, size, pointer, pointer, size, ctypes.c_int32, size),
         *(ctypes.c_int32, pointer, pointer),
+    ]
+    core.kdgraph_unpack.argtypes = [
+        *(pointer, size, size, pointer, size, pointer, size, ctypes.c_int32),
+        *(pointer, pointer),
     ]
     core.kdgraph_round_int8.restype = None
     core.kdgraph_round_int8.argtypes = [pointer, pointer, size, size, pointer]

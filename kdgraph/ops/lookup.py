@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdgraph.compat import transforming
+from kdgraph.compat import apply, transforming
 from kdgraph.ops.backend import implementation
 from kdgraph.ops.core import floats, load_core
 from kdgraph.ops.operation import operation
@@ -26,7 +26,7 @@ def lookup(codes: Tensor, codebooks: Tensor, offsets: Tensor) -> Tensor:
         Code vectors ``[B, D, d]``.
     """
     index = codes + offsets
-    vectors: Tensor = _Lookup.apply(index, codebooks)  # type: ignore[no-untyped-call]
+    vectors: Tensor = apply(_Lookup, index, codebooks)
     return vectors
 
 
@@ -53,7 +53,7 @@ def lookup_sum(
     index = codes + offsets
     if scale is not None and scale.requires_grad:
         return _bag(index, codebooks, scale)
-    sums: Tensor = _LookupSum.apply(index, codebooks, scale)  # type: ignore[no-untyped-call]
+    sums: Tensor = apply(_LookupSum, index, codebooks, scale)
     return sums
 
 

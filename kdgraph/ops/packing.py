@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 MAX_CODEBOOK_SIZE = 65536
 """Most choices of a position: a code then takes 16 bits."""
@@ -119,27 +118,3 @@ def unpack_position(
     for byte in range(1, (shift + width + 7) // 8):
         value = value | (packed[:, first + byte].to(torch.int32) << (8 * byte - shift))
     return value & ((1 << width) - 1) if (shift + width) % 8 else value
-
-
-def unpack_nodes(
-    packed: Tensor, n_id: Tensor | None, codebook_sizes: Sequence[int]
-) -> Tensor:
-    """The codes of some nodes ``[B, D]``, or of all; only their rows are unpacked.
-
-    Args:
-        packed: ``uint8`` of shape ``[N, row_bytes(codebook_sizes)]``.
-        n_id: Flat ids ``[B]``, or ``None`` for all nodes.
-        codebook_sizes: The alphabet of each position, ``D`` of them.
-
-    Raises:
-        IndexError: Ids outside ``[0, N)``, on the CPU.
-
-    Example:
-        >>> packed = pack(torch.tensor([[1, 2], [3, 0]]), [16, 16])
-        >>> unpack_nodes(packed, torch.tensor([1]), [16, 16])
-        tensor([[3, 0]])
-    """
-    if n_id is None:
-        return unpack(packed, codebook_sizes)
-    # Not an index_select: compiled, that takes negative ids for ids from the end.
-    return unpack(functional.embedding(n_id, packed), codebook_sizes)

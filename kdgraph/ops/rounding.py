@@ -1,11 +1,16 @@
 """Rounding to what a file keeps, bfloat16 or 8-bit integers, straight through."""
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
+from kdgraph.compat import apply, eager
+from kdgraph.ops.backend import implementation
+from kdgraph.ops.core import load_core
 from kdgraph.ops.positions import pad_positions
 
 Storage = Literal["bfloat16", "int8"] | None
@@ -94,9 +99,32 @@ def as_stored(weight: Tensor, storage: Storage, sizes: Sequence[int]) -> Tensor:
     """
     if storage is None:
         return weight
-    kept = restore(store(weight.detach(), storage, sizes), sizes, weight.dtype)
-    rounded: Tensor = _StraightThrough.apply(weight, kept)  # type: ignore[no-untyped-call]
+    kept = _rounded(weight.detach(), storage, sizes)
+    rounded: Tensor = apply(_StraightThrough, weight, kept)
     return rounded
+
+
+def _rounded(weight: Tensor, storage: Storage, sizes: Sequence[int]) -> Tensor:
+    """What is read back of a weight that is stored; by the core, in one call."""
+    integers = storage == "int8" and weight.dim() == 2 and weight.dtype == torch.float32
+    if not integers or not eager() or implementation(weight).NAME != "native":
+        return restore(store(weight, storage, sizes), sizes, weight.dtype)
+    weight = weight.contiguous()
+    out = torch.empty_like(weight)
+    load_core().kdgraph_round_int8(
+        weight.data_ptr(),
+        _rows(tuple(sizes)),
+        len(sizes),
+        weight.size(1),
+        out.data_ptr(),
+    )
+    return out
+
+
+@cache
+def _rows(sizes: tuple[int, ...]) -> Any:
+    """Rows of each group, as the core takes them."""
+    return (ctypes.c_int64 * len(sizes))(*sizes)
 
 
 class _StraightThrough(torch.autograd.Function):

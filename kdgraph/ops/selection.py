@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from kdgraph.compat import apply
 from kdgraph.ops.arguments import HasPackedCodes
 from kdgraph.ops.choices import QueryStraightThrough
 from kdgraph.ops.codebooks import Codebooks
@@ -131,7 +132,7 @@ class Selection:
         echo = self._attach(zeros, codebooks, None)
         if self.scale is None:
             return echo
-        scaled: Tensor = ScaledEcho.apply(echo, self.scale)  # type: ignore[no-untyped-call]
+        scaled: Tensor = apply(ScaledEcho, echo, self.scale)
         return scaled
 
 
@@ -154,8 +155,13 @@ class LogitSelection(Selection):
     def _attach(
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
-        attached: Tensor = LogitStraightThrough.apply(  # type: ignore[no-untyped-call]
-            vectors, self.logits, self.temperature, codebooks.padded().detach(), scale
+        attached: Tensor = apply(
+            LogitStraightThrough,  # type: ignore[no-untyped-call]
+            vectors,
+            self.logits,
+            self.temperature,
+            codebooks.padded().detach(),
+            scale,
         )
         return attached
 
@@ -181,7 +187,8 @@ class QuerySelection(Selection):
     def _attach(
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
-        attached: Tensor = QueryStraightThrough.apply(  # type: ignore[no-untyped-call]
+        attached: Tensor = apply(
+            QueryStraightThrough,  # type: ignore[no-untyped-call]
             vectors,
             self.query,
             self.keys,
@@ -256,7 +263,7 @@ class QuantizedSelection(Selection):
         return super().readable(codebooks._replace(weight=codebooks.weight.detach()))
 
     def _echo(self, zeros: Tensor, codebooks: Codebooks) -> Tensor:  # noqa: ARG002
-        echo: Tensor = QueryEcho.apply(self.query, zeros, self.scale)  # type: ignore[no-untyped-call]
+        echo: Tensor = apply(QueryEcho, self.query, zeros, self.scale)
         return echo
 
 

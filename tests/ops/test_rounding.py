@@ -120,3 +120,12 @@ def test_shapes_alone_suffice(dtype):
     weight = torch.empty(8, 5, dtype=dtype, device="meta")
     values, scale = store(weight, "int8", SIZES)
     assert (values.shape, scale.shape) == ((8, 5), (3,))
+
+
+@pytest.mark.parametrize("std", [1e-40, 0.3, 1e30])
+def test_rounding_in_one_pass_is_storing_and_reading_back(std):
+    weight = weights(torch.float32) * std
+    kept = restore(store(weight, "int8", SIZES), SIZES, torch.float32)
+    assert torch.equal(as_stored(weight, "int8", SIZES), kept)
+    weight[0, 0] = float("nan")
+    assert as_stored(weight, "int8", SIZES)[:3].isnan().all()
