@@ -1,6 +1,7 @@
 """KDEmbedding: a coder and a composer in the place of an embedding table."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from kdgraph.coded_features import CodedFeatures
 from kdgraph.coders import CODERS, Coder, FixedCoder
 from kdgraph.codes import Prefix, expand_sizes
 from kdgraph.composers import COMPOSERS, Composer
-from kdgraph.encoder import Encoding
-from kdgraph.ops import inverse_order
+from kdgraph.encoder import Encoding, Output
+from kdgraph.ops import distinct, inverse_order, repeat
 from kdgraph.packed import PackedEmbedding
 from kdgraph.resolver import resolve
 
@@ -121,6 +122,23 @@ class KDEmbedding(CodedEncoder):
             table = table.reordered(inverse_order(torch.as_tensor(order)))
         return PackedEmbedding(table, self.composer)
 
+    @override
+    def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
+        # Evaluation stays as it is: how a product is summed may depend on its rows, and
+        # vectors of a batch are those of its codes, bit for bit.
+        if output != "vectors" or n_id is None or not self.training:
+            return super().forward(n_id, output=output)
+        if not self.coder.by_node or self.composer.norm == "batch":
+            return super().forward(n_id, output=output)
+        self._check_ids(n_id)
+        found = distinct(n_id.reshape(-1).long())
+        if found is None:
+            return super().forward(n_id, output=output)
+        self._begin_step(n_id)
+        ids, places = found
+        x = repeat(self._compose(ids).x, places)
+        return x.reshape(*n_id.shape, self.embedding_dim)
+
     def _begin_step(self, n_id: Tensor | None) -> None:
         """Let the coder count the rows of a training step."""
         if self.training and torch.is_grad_enabled():
@@ -137,7 +155,7 @@ class KDEmbedding(CodedEncoder):
         penalty = self.coder.penalty(selection, codebooks)
         if self.training and self.code_dropout > 0:
             selection = selection.drop(self.code_dropout, n_id)
-        x = self.composer(selection)
+        x = self.composer(selection, codebooks)
         if self.training:
             self.coder.watch(n_id, x, self.composer)
         return Encoding(x, penalty, selection)

@@ -68,6 +68,14 @@ class Coder(Strategy):
         """
 
     @property
+    def by_node(self) -> bool:
+        """Whether what a node gets ignores its batch, and the loss has no further terms.
+
+        A node that stands in a batch more than once may then be encoded once.
+        """
+        return not self.training
+
+    @property
     def watching(self) -> bool:
         """Whether the next training step is one whose vectors it has to see."""
         return False

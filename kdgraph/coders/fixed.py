@@ -88,6 +88,12 @@ class FixedCoder(Coder):
         return len(self.codebook_sizes)
 
     @property
+    @override
+    def by_node(self) -> bool:
+        """Always: codes are looked up."""
+        return True
+
+    @property
     def packed_sizes(self) -> tuple[int, ...]:
         """The alphabets of the positions that are packed, those after a prefix."""
         return without_prefix(self.codebook_sizes, self.prefix)

@@ -49,6 +49,12 @@ class SoftmaxCoder(LogitCoder):
         tensor([3, 5])
     """
 
+    @property
+    @override
+    def by_node(self) -> bool:
+        """Without batch normalisation, or in evaluation."""
+        return self.norm is None or not self.training
+
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         if self.query_dim == "free":

@@ -91,6 +91,12 @@ class ThresholdCoder(Coder):
         positions = len(self.codebook_sizes)
         self.logit_rows = Rows(self.num_nodes, positions, sparse=self.sparse)
 
+    @property
+    @override
+    def by_node(self) -> bool:
+        """Always: a node's logits are its own."""
+        return True
+
     @override
     def _select(self, n_id: Tensor | None, codebooks: Codebooks) -> Selection:
         one = at_least_float32(self.logit_rows(n_id)) * self.scale

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from kdgraph.composers.check import check_codes
+from kdgraph.composers.content_cache import ContentCache
 from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.norm import Norm, make_norm
 from kdgraph.composers.stored_linear import StoredLinear
@@ -91,6 +92,7 @@ class Composer(Strategy):
         self.norm = norm
         self.null_code = null_code
         self.storage = storage
+        self._evaluated: ContentCache[Tensor] = ContentCache()
 
     def bind(self, codebook_sizes: tuple[int, ...], embedding_dim: int) -> None:
         """Create the codebooks and whatever follows them. Called by the encoder."""
@@ -109,7 +111,11 @@ class Composer(Strategy):
     def codebooks(self) -> Codebooks:
         """All codewords on one axis, as stored, with the sizes that address them."""
         self._require_bound()
-        weight = as_stored(self._codewords(), self.storage, self._codebook_rows())
+        if self.training or torch.is_grad_enabled() or self.storage is None:
+            weight = self._stored_codewords()
+        else:
+            # Evaluation rounds nothing twice.
+            weight = self._evaluated.get(self._sources(), self._stored_codewords)
         return Codebooks(weight, self.offsets, self.codebook_sizes)
 
     @property
@@ -154,11 +160,14 @@ class Composer(Strategy):
         """
         self.weight[rows] = codewords.to(self.weight.dtype)
 
-    def forward(self, codes: Tensor | Selection) -> Tensor:
+    def forward(
+        self, codes: Tensor | Selection, codebooks: Codebooks | None = None
+    ) -> Tensor:
         """Compose vectors.
 
         Args:
             codes: Integers ``[*, D]``, or what a coder selected.
+            codebooks: :attr:`codebooks`, where a caller has them. (default: ``None``)
 
         Returns:
             ``[*, C]``.
@@ -170,9 +179,10 @@ class Composer(Strategy):
         """
         self._require_bound()
         if isinstance(codes, Selection):
-            return self._compose(codes)
+            return self._compose(codes, codebooks or self.codebooks)
         check_codes(codes, self.codebook_sizes, type(self).__name__)
-        vectors = self._compose(Selection(codes.reshape(-1, codes.size(-1)).long()))
+        selection = Selection(codes.reshape(-1, codes.size(-1)).long())
+        vectors = self._compose(selection, codebooks or self.codebooks)
         return vectors.reshape(*codes.shape[:-1], self.embedding_dim)
 
     @torch.no_grad()
@@ -237,7 +247,7 @@ class Composer(Strategy):
         """Create what follows the codebooks."""
 
     @abstractmethod
-    def _combine(self, selection: Selection) -> Tensor:
+    def _combine(self, selection: Selection, codebooks: Codebooks) -> Tensor:
         """Vectors ``[B, C]`` before normalisation."""
 
     @override
@@ -250,6 +260,14 @@ class Composer(Strategy):
         if not self.shared:
             starts = position_offsets(self.codebook_sizes)
         return torch.tensor(starts, device=self.weight.device)
+
+    def _stored_codewords(self) -> Tensor:
+        """The codebooks as they are read back."""
+        return as_stored(self._codewords(), self.storage, self._codebook_rows())
+
+    def _sources(self) -> list[Tensor]:
+        """The parameters that codebooks follow from."""
+        return [self.weight]
 
     def _codewords(self) -> Tensor:
         """The codebooks before rounding, null codes at zero."""
@@ -272,8 +290,8 @@ class Composer(Strategy):
                 rounded |= {f"{name}.weight": rows, f"{name}.bias": rows}
         return rounded
 
-    def _compose(self, selection: Selection) -> Tensor:
-        normed: Tensor = self.output_norm(self._combine(selection))
+    def _compose(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        normed: Tensor = self.output_norm(self._combine(selection, codebooks))
         return normed
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kdgraph.composers.linear import LinearComposer
-from kdgraph.ops import Selection
+from kdgraph.ops import Codebooks, Selection
 
 
 class ConcatComposer(LinearComposer):
@@ -60,8 +60,8 @@ class ConcatComposer(LinearComposer):
     def _placed_width(self) -> int:
         return len(self.codebook_sizes) * self.width
 
-    def _combine(self, selection: Selection) -> Tensor:
-        return self._project(selection.gather(self.codebooks).flatten(1))
+    def _before_projection(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        return selection.gather(codebooks).flatten(1)
 
     def _placed_codewords(self) -> Tensor:
         rows = self._own_rows()

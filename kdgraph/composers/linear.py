@@ -10,10 +10,11 @@ from typing_extensions import override
 
 from kdgraph.composers.ancestors import Ancestors, Trees, check_trees
 from kdgraph.composers.base import Composer
+from kdgraph.composers.content_cache import LARGEST, ContentCache
 from kdgraph.composers.linear_form import LinearForm
 from kdgraph.composers.norm import BatchNorm, Norm
 from kdgraph.composers.stored_linear import StoredLinear
-from kdgraph.ops import Codebooks, Storage
+from kdgraph.ops import Codebooks, Selection, Storage
 
 _ANCESTORS = "ancestors."
 
@@ -73,6 +74,7 @@ class LinearComposer(Composer):
             )
         self.trees = None if trees is None else check_trees(trees, name)
         self.ancestors = None
+        self._folds: ContentCache[tuple[Codebooks, Tensor]] = ContentCache()
 
     @property
     @override
@@ -190,6 +192,54 @@ class LinearComposer(Composer):
         parts = [rows[:size] for size in self.codebook_sizes]
         return torch.cat(parts)
 
-    def _project(self, vectors: Tensor) -> Tensor:
-        projected: Tensor = self.projection(vectors)
+    @override
+    def _sources(self) -> list[Tensor]:
+        above = [] if self.ancestors is None else [self.ancestors.weight]
+        return [*super()._sources(), *above]
+
+    @abstractmethod
+    def _before_projection(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        """What the projection reads, ``[B, W]``."""
+
+    @override
+    def _combine(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        if self.training or not self._should_fold() or not selection.hard:
+            return self._projected(selection, codebooks)
+        folded, bias = self._folded(codebooks)
+        exact = Selection(selection.codes, selection.scale).sum(folded) + bias
+        if not (torch.is_grad_enabled() and selection.learned):
+            return exact
+        projected = self._projected(selection, codebooks)
+        return exact.detach() + (projected - projected.detach())
+
+    def _projected(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        projected: Tensor = self.projection(
+            self._before_projection(selection, codebooks)
+        )
         return projected
+
+    def _should_fold(self) -> bool:
+        """Whether evaluation adds codewords that are projected, not what they sum to.
+
+        Sizes alone decide, so that vectors are the same bit for bit in any batch.
+        """
+        if not isinstance(self.projection, StoredLinear):
+            return False
+        positions, rows = len(self.codebook_sizes), sum(self.codebook_sizes)
+        exact = self.weight.dtype in (torch.float32, torch.float64)
+        small = rows * self.embedding_dim <= LARGEST
+        return exact and small and 2 * positions <= self._placed_width()
+
+    def _folded(self, codebooks: Codebooks) -> tuple[Codebooks, Tensor]:
+        """Codewords that are projected, to be summed, and the bias behind them."""
+        if torch.is_grad_enabled():
+            return self._fold(codebooks)
+        sources = [*self._sources(), *self.projection.parameters()]
+        return self._folds.get(sources, lambda: self._fold(codebooks))
+
+    def _fold(self, codebooks: Codebooks) -> tuple[Codebooks, Tensor]:
+        if not isinstance(self.projection, StoredLinear):  # never: see _should_fold
+            raise RuntimeError("a composer without a projection folded it")
+        matrix, bias = self.projection.rounded()
+        form = LinearForm(codebooks, additive=self.additive)
+        return form.mapped(matrix).folded(), bias

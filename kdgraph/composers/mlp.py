@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from kdgraph.composers.base import Composer
 from kdgraph.composers.norm import Norm
 from kdgraph.composers.stored_linear import StoredLinear
-from kdgraph.ops import Selection, Storage
+from kdgraph.ops import Codebooks, Selection, Storage
 
 
 class MLPComposer(Composer):
@@ -94,11 +94,11 @@ class MLPComposer(Composer):
         )
         self.last = StoredLinear(hidden, self.embedding_dim, self.storage)
 
-    def _combine(self, selection: Selection) -> Tensor:
+    def _combine(self, selection: Selection, codebooks: Codebooks) -> Tensor:
         if self.pool == "mean":
-            vectors = selection.sum(self.codebooks) / len(self.codebook_sizes)
+            vectors = selection.sum(codebooks) / len(self.codebook_sizes)
         else:
-            vectors = selection.gather(self.codebooks).flatten(1)
+            vectors = selection.gather(codebooks).flatten(1)
         hidden = self.first(vectors).relu()
         for layer in self.residual:
             hidden = hidden + layer(hidden).relu()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from kdgraph.composers.base import Composer
 from kdgraph.composers.norm import Norm
-from kdgraph.ops import Selection
+from kdgraph.ops import Codebooks, Selection
 
 
 class RecurrentComposer(Composer):
@@ -81,8 +81,8 @@ class RecurrentComposer(Composer):
         )
         self.last = nn.Linear(directions * hidden, self.embedding_dim)
 
-    def _combine(self, selection: Selection) -> Tensor:
-        steps = selection.gather(self.codebooks).unbind(dim=1)
+    def _combine(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        steps = selection.gather(codebooks).unbind(dim=1)
         pooled = []
         for cell, order in zip(self.cells, (steps, steps[::-1]), strict=False):
             states = _hidden_states(cell, order)

@@ -96,8 +96,8 @@ class RingComposer(Composer):
     def _build(self, width: int) -> None:
         """Nothing follows the codebooks."""
 
-    def _combine(self, selection: Selection) -> Tensor:
-        books = self.codebooks
+    def _combine(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        books = codebooks
         if selection.learned:
             traces = self._traces(selection.gather(books))
             if self.training:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from kdgraph.composers.linear import LinearComposer
-from kdgraph.ops import Selection
+from kdgraph.ops import Codebooks, Selection
 
 
 class SumComposer(LinearComposer):
@@ -53,8 +53,8 @@ class SumComposer(LinearComposer):
     def _placed_width(self) -> int:
         return self.width
 
-    def _combine(self, selection: Selection) -> Tensor:
-        return self._project(selection.sum(self.codebooks))
+    def _before_projection(self, selection: Selection, codebooks: Codebooks) -> Tensor:
+        return selection.sum(codebooks)
 
     def _placed_codewords(self) -> Tensor:
         return self._own_rows()

@@ -23,6 +23,7 @@ from kdgraph.ops.packing import (
 )
 from kdgraph.ops.pattern import Pattern
 from kdgraph.ops.positions import pad_positions, position_offsets
+from kdgraph.ops.repeats import distinct, repeat
 from kdgraph.ops.rounding import Storage, Stored, as_stored, restore, store
 from kdgraph.ops.sampled import Sampled
 from kdgraph.ops.sampling import check_num_neighbors, sample_neighbors
@@ -67,6 +68,7 @@ __all__ = [
     "coded_gather",
     "coded_linear",
     "coded_spmm",
+    "distinct",
     "eager",
     "induced_subgraph",
     "inverse_order",
@@ -81,6 +83,7 @@ __all__ = [
     "pad_positions",
     "position_offsets",
     "query_logits",
+    "repeat",
     "restore",
     "row_bytes",
     "sample_neighbors",

@@ -37,6 +37,8 @@ class Selection:
     dropped: float = field(default=0.0, kw_only=True)
     learned: ClassVar[bool] = False
     """Whether gradients of code vectors reach more than the codebooks."""
+    hard: ClassVar[bool] = True
+    """Whether code vectors are those of the codes."""
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The code vectors ``[B, D, d]``."""
@@ -156,7 +158,7 @@ class LogitSelection(Selection):
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
         attached: Tensor = apply(
-            LogitStraightThrough,  # type: ignore[no-untyped-call]
+            LogitStraightThrough,
             vectors,
             self.logits,
             self.temperature,
@@ -188,7 +190,7 @@ class QuerySelection(Selection):
         self, vectors: Tensor, codebooks: Codebooks, scale: Tensor | None
     ) -> Tensor:
         attached: Tensor = apply(
-            QueryStraightThrough,  # type: ignore[no-untyped-call]
+            QueryStraightThrough,
             vectors,
             self.query,
             self.keys,
@@ -206,6 +208,7 @@ class RelaxedSelection(Selection):
 
     weights: Tensor
     learned: ClassVar[bool] = True
+    hard: ClassVar[bool] = False
 
     def gather(self, codebooks: Codebooks) -> Tensor:
         """The averaged code vectors ``[B, D, d]``."""
