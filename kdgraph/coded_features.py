@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from kdgraph.compat import is_exporting, transforming
+from kdgraph.compat import apply, is_exporting, transforming
 from kdgraph.composers import Composer, LinearForm
 from kdgraph.features_like_tensor import FeaturesLikeTensor
 from kdgraph.fold_cost import fold_pays
@@ -17,7 +17,6 @@ from kdgraph.ops import (
     Echo,
     PackedCodes,
     Selection,
-    apply,
     carry,
     coded_gather,
     coded_linear,

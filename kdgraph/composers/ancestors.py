@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from kdgraph.ops import apply
+from kdgraph.compat import apply
 
 Trees = Sequence[Sequence[int] | None]
 """For each position the branching of its hierarchy, or ``None`` where it has none."""

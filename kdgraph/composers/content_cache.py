@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from kdgraph.ops import eager
+from kdgraph.compat import eager
 
 T = TypeVar("T")
 

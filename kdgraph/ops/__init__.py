@@ -1,6 +1,5 @@
 """Pure functions over codes: packing, lookups, the straight-through estimator."""
 
-from kdgraph.compat import apply, eager
 from kdgraph.ops.arguments import HasPackedCodes, PackedCodes
 from kdgraph.ops.aux_loss import carry, loss_carrier
 from kdgraph.ops.backend import backend
@@ -58,7 +57,6 @@ __all__ = [
     "Storage",
     "Stored",
     "Subgraph",
-    "apply",
     "as_stored",
     "at_least_float32",
     "backend",
@@ -69,7 +67,6 @@ __all__ = [
     "coded_linear",
     "coded_spmm",
     "distinct",
-    "eager",
     "induced_subgraph",
     "inverse_order",
     "lookup",

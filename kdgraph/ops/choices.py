@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdgraph.compat import is_exporting
 from kdgraph.ops import native_choices
 from kdgraph.ops.backend import implementation
 from kdgraph.ops.operation import operation
@@ -20,7 +21,6 @@ from kdgraph.ops.straight_through import (
 )
 
 
-@operation("nearest_query_codes")
 def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     """The best-scored choice of every position, ``int64`` ``[B, D]``.
 
@@ -29,6 +29,14 @@ def nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
         keys: ``[D, K, r]``.
         bias: ``[D, K]``; ``-inf`` makes a choice unselectable.
     """
+    if is_exporting():
+        return query_logits(query, keys, bias).argmax(dim=-1)
+    codes: Tensor = _nearest_query_codes(query, keys, bias)
+    return codes
+
+
+@operation("nearest_query_codes")
+def _nearest_query_codes(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:
     if _in_core(query):
         return native_choices.nearest(query, keys, bias)
     parts = [
@@ -114,7 +122,7 @@ def _in_core(query: Tensor) -> bool:
     return narrow and implementation(query).NAME == "native"
 
 
-@nearest_query_codes.fake
+@_nearest_query_codes.fake
 def _(query: Tensor, keys: Tensor, bias: Tensor) -> Tensor:  # noqa: ARG001
     return query.new_empty(query.shape[:2], dtype=torch.int64)
 

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from kdgraph.compat import apply, eager
 from kdgraph.ops.backend import implementation
 from kdgraph.ops.core import floats, load_core
-from kdgraph.ops.transforms import apply, eager
 
 _FEWEST = 4096
 """Ids below which a batch takes less time than finding its repeats."""
