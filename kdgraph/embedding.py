@@ -14,7 +14,7 @@ from kdgraph.coders import CODERS, Coder, FixedCoder
 from kdgraph.codes import Prefix, expand_sizes
 from kdgraph.composers import COMPOSERS, Composer
 from kdgraph.encoder import Encoding, Output
-from kdgraph.ops import distinct, inverse_order, repeat
+from kdgraph.ops import FEWEST_IDS, distinct, inverse_order, repeat
 from kdgraph.packed import PackedEmbedding
 from kdgraph.resolver import resolve
 
@@ -126,7 +126,8 @@ class KDEmbedding(CodedEncoder):
     def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
         # Evaluation stays as it is: how a product is summed may depend on its rows, and
         # vectors of a batch are those of its codes, bit for bit.
-        if output != "vectors" or n_id is None or not self.training:
+        few = not isinstance(n_id, Tensor) or n_id.numel() < FEWEST_IDS
+        if few or output != "vectors" or not self.training:
             return super().forward(n_id, output=output)
         if not self.coder.by_node or self.composer.norm == "batch":
             return super().forward(n_id, output=output)

@@ -69,7 +69,7 @@ class Coder(Strategy):
 
     @property
     def by_node(self) -> bool:
-        """Whether what a node gets ignores its batch, and the loss has no further terms.
+        """Whether a node gets the same in any batch, without terms of the loss.
 
         A node that stands in a batch more than once may then be encoded once.
         """

@@ -22,7 +22,7 @@ from kdgraph.ops.packing import (
 )
 from kdgraph.ops.pattern import Pattern
 from kdgraph.ops.positions import pad_positions, position_offsets
-from kdgraph.ops.repeats import distinct, repeat
+from kdgraph.ops.repeats import FEWEST_IDS, distinct, repeat
 from kdgraph.ops.rounding import Storage, Stored, as_stored, restore, store
 from kdgraph.ops.sampled import Sampled
 from kdgraph.ops.sampling import check_num_neighbors, sample_neighbors
@@ -39,6 +39,7 @@ from kdgraph.ops.subgraph import Subgraph, induced_subgraph
 from kdgraph.ops.unpacking import unpack_nodes
 
 __all__ = [
+    "FEWEST_IDS",
     "MAX_CODEBOOK_SIZE",
     "Codebooks",
     "Csr",

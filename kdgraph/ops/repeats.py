@@ -10,7 +10,7 @@ from kdgraph.compat import apply, eager
 from kdgraph.ops.backend import implementation
 from kdgraph.ops.core import floats, load_core
 
-_FEWEST = 4096
+FEWEST_IDS = 4096
 """Ids below which a batch takes less time than finding its repeats."""
 
 _SAMPLE = 1024
@@ -36,7 +36,7 @@ def distinct(n_id: Tensor) -> tuple[Tensor, Tensor] | None:
         (tensor([0, 1, 2]), tensor([0, 1, 2, 0, 1]))
     """
     count = n_id.numel()
-    if n_id.device.type != "cpu" or count < _FEWEST or not eager():
+    if n_id.device.type != "cpu" or count < FEWEST_IDS or not eager():
         return None
     # Places that no period of the batch is likely to share.
     sample = n_id[torch.arange(_SAMPLE) * 7919 % count].sort().values
