@@ -7,6 +7,7 @@ from kdgraph.nn.gcn_conv import CodedGCNConv
 from kdgraph.nn.gin_conv import CodedGINConv
 from kdgraph.nn.hetero import HeteroEncoder
 from kdgraph.nn.sage_conv import CodedSAGEConv
+from kdgraph.nn.table import TableEncoder
 
 __all__ = [
     "CodedGATConv",
@@ -16,4 +17,5 @@ __all__ = [
     "Dropout",
     "HeteroEncoder",
     "KDFeatureStore",
+    "TableEncoder",
 ]

@@ -1,12 +1,19 @@
 """HeteroEncoder: one encoder per node type."""
 
+import os
 from collections.abc import Mapping
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch_geometric.nn.module_dict import ModuleDict
 
-from kdgraph.encoder import Encoder, Encoding
+from kdgraph.code_stats import CodeStats
+from kdgraph.coded import CodedEncoder
+from kdgraph.coded_features import CodedFeatures
+from kdgraph.encoder import Encoder, Encoding, Output
+from kdgraph.nn.hetero_file import read_types, write_types
+from kdgraph.nn.table import TableEncoder
 from kdgraph.optimizer_state import training_bytes
 
 
@@ -18,7 +25,8 @@ class HeteroEncoder(nn.Module):
     of its own, so a large type may be coded and a small one keep a full table.
 
     Args:
-        encoders: An encoder for each node type. Any names do, dots included.
+        encoders: An encoder, or a :class:`torch.nn.Embedding`, for each node type. Any
+            names do, dots included.
 
     Shapes:
         - **input:** ids of any shape by node type, or ``None`` for all nodes
@@ -43,7 +51,7 @@ class HeteroEncoder(nn.Module):
         23312
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder]) -> None:
+    def __init__(self, encoders: Mapping[str, Encoder | nn.Embedding]) -> None:
         super().__init__()
         if not encoders:
             raise ValueError("HeteroEncoder expects at least one node type, got none")
@@ -52,14 +60,21 @@ class HeteroEncoder(nn.Module):
                 raise TypeError(
                     f"HeteroEncoder expects node types as names, got {node_type!r}"
                 )
-            if not isinstance(encoder, Encoder):
+            if not isinstance(encoder, Encoder | nn.Embedding):
                 raise TypeError(
-                    f"HeteroEncoder expects an Encoder for node type {node_type!r}, "
-                    f"got {type(encoder).__name__}"
+                    "HeteroEncoder expects an Encoder or an nn.Embedding for node type "
+                    f"{node_type!r}, got {type(encoder).__name__}"
                 )
         self.node_types = tuple(encoders)
         # PyG's own, since torch's refuses dots and the names of its methods.
-        self.encoders = ModuleDict(encoders)
+        self.encoders = ModuleDict(
+            {
+                node_type: TableEncoder(encoder)
+                if isinstance(encoder, nn.Embedding)
+                else encoder
+                for node_type, encoder in encoders.items()
+            }
+        )
         if len(self.encoders) != len(self.node_types):
             raise ValueError(
                 f"HeteroEncoder got node types {list(self.node_types)}, of which some "
@@ -80,15 +95,35 @@ class HeteroEncoder(nn.Module):
         encoder: Encoder = self.encoders[node_type]
         return encoder
 
+    @property
+    def num_nodes(self) -> dict[str, int]:
+        """Number of nodes N, by node type."""
+        return {name: self[name].num_nodes for name in self.node_types}
+
+    @property
+    def embedding_dim(self) -> dict[str, int]:
+        """Width of a vector C, by node type."""
+        return {name: self[name].embedding_dim for name in self.node_types}
+
     def reset_parameters(self) -> None:
         """Draw everything learned anew."""
         for node_type in self.node_types:
             self[node_type].reset_parameters()
 
+    def after_epoch(self, epoch: int) -> None:
+        """Tell every encoder that an epoch is over; see :class:`kdgraph.Encoder`."""
+        for node_type in self.node_types:
+            self[node_type].after_epoch(epoch)
+
+    def expect_epochs(self) -> None:
+        """Leave the epochs to :meth:`after_epoch`, from the first step on."""
+        for node_type in self.node_types:
+            self[node_type].expect_epochs()
+
     def encode(
         self, n_id_dict: Mapping[str, Tensor | None] | None = None
     ) -> dict[str, Encoding]:
-        """Vectors with the terms a training step adds to its loss, by node type.
+        """Vectors, and apart from them the terms of a loss, by node type.
 
         Args:
             n_id_dict: Ids of the types that are wanted, ``None`` for all nodes of a
@@ -99,24 +134,115 @@ class HeteroEncoder(nn.Module):
             TypeError: Ids that are not integers.
             IndexError: Ids out of range.
         """
-        if n_id_dict is None:
-            n_id_dict = dict.fromkeys(self.node_types)
-        return {
-            node_type: self[node_type].encode(n_id)
-            for node_type, n_id in n_id_dict.items()
-        }
+        encodings: dict[str, Encoding] = self(n_id_dict, output="encoding")
+        return encodings
+
+    def coded(
+        self, n_id_dict: Mapping[str, Tensor | None] | None = None
+    ) -> dict[str, CodedFeatures | Tensor]:
+        """What the layers of :mod:`kdgraph.nn` read, by node type.
+
+        Codes where an encoder has them, and else vectors; see
+        :meth:`kdgraph.KDEmbedding.coded`, and :meth:`encode` for the arguments.
+        """
+        features: dict[str, CodedFeatures | Tensor] = self(n_id_dict, output="coded")
+        return features
 
     def forward(
+        self,
+        n_id_dict: Mapping[str, Tensor | None] | None = None,
+        *,
+        output: Output = "vectors",
+    ) -> dict[str, Any]:
+        """Vectors by node type; see :meth:`encode` for the arguments."""
+        if n_id_dict is None:
+            n_id_dict = dict.fromkeys(self.node_types)
+        found = {}
+        for node_type, n_id in n_id_dict.items():
+            encoder = self[node_type]
+            plain = output == "coded" and not isinstance(encoder, CodedEncoder)
+            found[node_type] = encoder(n_id, output="vectors" if plain else output)
+        return found
+
+    def codes(
         self, n_id_dict: Mapping[str, Tensor | None] | None = None
     ) -> dict[str, Tensor]:
-        """Vectors by node type; see :meth:`encode` for the arguments."""
-        encodings = self.encode(n_id_dict)
-        return {node_type: encoding.x for node_type, encoding in encodings.items()}
+        """The codes ``[*n_id.shape, D]``, by node type.
+
+        Args:
+            n_id_dict: As for :meth:`encode`; ``None`` for all nodes of the types that
+                have codes.
+
+        Raises:
+            KeyError: An unknown node type.
+            TypeError: A type without codes, or ids that are not integers.
+            IndexError: Ids out of range.
+        """
+        if n_id_dict is None:
+            n_id_dict = dict.fromkeys(self._coded_types())
+        return {name: self._with_codes(name).codes(i) for name, i in n_id_dict.items()}
+
+    def code_stats(self) -> dict[str, CodeStats]:
+        """Usage and perplexity of the codes, for the node types that have codes."""
+        return {
+            name: self._with_codes(name).code_stats() for name in self._coded_types()
+        }
 
     def export(self) -> "HeteroEncoder":
         """Freeze every encoder: what has codes is packed, the rest is copied."""
         frozen = {name: self[name].export() for name in self.node_types}
         return HeteroEncoder(frozen).eval()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a folder: for each node type an artifact, or a table of vectors.
+
+        What is not frozen is exported. The folder appears, or replaces an older one,
+        when it is complete.
+
+        Args:
+            path: The folder.
+
+        Raises:
+            TypeError: An encoder of neither codes nor a table of vectors.
+            ValueError: A path with something else on it, or what a file cannot keep.
+            OSError: The folder cannot be written.
+
+        Example:
+            >>> import tempfile, torch
+            >>> from kdgraph import KDEmbedding
+            >>> encoder = HeteroEncoder({
+            ...     "paper": KDEmbedding(100, 8, num_codebooks=4, codebook_size=4),
+            ...     "venue": nn.Embedding(20, 8),
+            ... })
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     encoder.export().save(f"{folder}/model")
+            ...     loaded = HeteroEncoder.load(f"{folder}/model")
+            >>> expected = encoder.eval()()
+            >>> [torch.equal(x, expected[name]) for name, x in loaded().items()]
+            [True, True]
+        """
+        write_types(path, {name: self[name].export() for name in self.node_types})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Self:
+        """Read what :meth:`save` wrote; the vectors are the same bit for bit.
+
+        Args:
+            path: The folder.
+            verify: See :meth:`kdgraph.PackedEmbedding.load`. (default: ``True``)
+
+        Raises:
+            ValueError: Not such a folder, or a file that is damaged.
+        """
+        return cls(read_types(path, verify=verify)).eval()
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """What is kept after training, by node type and name."""
+        return {
+            f"{node_type}.{name}": tensor
+            for node_type in self.node_types
+            for name, tensor in self[node_type].stored_tensors().items()
+        }
 
     def inference_bytes(self) -> int:
         """Exact bytes kept after training, over all types."""
@@ -132,3 +258,17 @@ class HeteroEncoder(nn.Module):
             ValueError: An unknown optimizer.
         """
         return training_bytes(self, optimizer)
+
+    def _coded_types(self) -> list[str]:
+        """The node types that have codes."""
+        return [n for n in self.node_types if isinstance(self[n], CodedEncoder)]
+
+    def _with_codes(self, node_type: str) -> CodedEncoder:
+        encoder = self[node_type]
+        if not isinstance(encoder, CodedEncoder):
+            raise TypeError(
+                f"HeteroEncoder has no codes for node type {node_type!r}, whose "
+                f"encoder is a {type(encoder).__name__}; those with codes are "
+                f"{self._coded_types()}"
+            )
+        return encoder

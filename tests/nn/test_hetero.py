@@ -10,7 +10,7 @@ from torch_geometric.data import HeteroData
 from torch_geometric.nn import HeteroConv, SAGEConv, to_hetero
 
 from kdgraph import KDEmbedding, PackedEmbedding
-from kdgraph.baselines import FullEmbedding
+from kdgraph.baselines import FullEmbedding, LowRankEmbedding
 from kdgraph.nn import HeteroEncoder
 
 TYPES = ("paper", "author", "v1.venue", "items", "type")
@@ -116,6 +116,69 @@ def test_state_and_pickle(scramble):
     for copied in (other, pickle.loads(pickle.dumps(encoder))):
         for name, x in encoder().items():
             assert torch.equal(copied()[name], x)
+
+
+def mixed():
+    return HeteroEncoder(
+        {
+            "paper": KDEmbedding(10, 8, num_codebooks=4, codebook_size=4, coder="vq"),
+            "v1.venue": torch.nn.Embedding(5, 8, padding_idx=2),
+            "author": FullEmbedding(7, 6),
+        }
+    )
+
+
+def test_what_is_saved_is_loaded(tmp_path, scramble):
+    encoder = mixed()
+    scramble(encoder)
+    expected = encoder.eval()()
+    for _ in range(2):  # the second one replaces the first
+        encoder.export().save(tmp_path / "model")
+        loaded = HeteroEncoder.load(tmp_path / "model")
+        assert loaded.node_types == encoder.node_types
+        for name, x in expected.items():
+            assert torch.equal(loaded()[name], x)
+        assert loaded.inference_bytes() == encoder.inference_bytes()
+    loaded.save(tmp_path / "again")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "model"]
+
+
+def test_what_cannot_be_saved_or_loaded(tmp_path):
+    other = HeteroEncoder({"a": LowRankEmbedding(9, 8, 2)})
+    with pytest.raises(TypeError, match="got a LowRankEmbedding for node type 'a'"):
+        other.save(tmp_path / "model")
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ValueError, match="exists and is no folder of a HeteroEncoder"):
+        mixed().save(tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    with pytest.raises(ValueError, match="no folder of a HeteroEncoder"):
+        HeteroEncoder.load(tmp_path / "mine")
+    mixed().save(tmp_path / "model")
+    (tmp_path / "model" / "1.table.safetensors").write_bytes(b"x")
+    with pytest.raises(ValueError, match="no table of vectors"):
+        HeteroEncoder.load(tmp_path / "model")
+
+
+def test_it_has_what_its_encoders_have():
+    encoder, n_id = mixed(), torch.tensor([1, 2])
+    assert encoder.num_nodes == {"paper": 10, "v1.venue": 5, "author": 7}
+    assert encoder.embedding_dim == {"paper": 8, "v1.venue": 8, "author": 6}
+    assert torch.equal(encoder.codes()["paper"], encoder["paper"].codes())
+    assert list(encoder.codes()) == list(encoder.code_stats()) == ["paper"]
+    with pytest.raises(TypeError, match="no codes for node type 'author'"):
+        encoder.codes({"author": n_id})
+    features = encoder.coded({"paper": n_id, "author": n_id})
+    torch.testing.assert_close(features["paper"].dense(), encoder["paper"](n_id))
+    assert torch.equal(features["author"], encoder["author"](n_id))
+    stored = encoder.stored_tensors().values()
+    assert encoder.inference_bytes() == sum(t.nbytes for t in stored)
+    sum(x.square().sum() for x in encoder().values()).backward()
+    assert all(parameter.grad is not None for parameter in encoder.parameters())
+    seen = []
+    encoder["paper"].coder.restart_dead_codes = seen.append
+    encoder.expect_epochs()
+    encoder.after_epoch(9)
+    assert len(seen) == 1
 
 
 @pytest.fixture
