@@ -170,7 +170,7 @@ def _row(one: Outcome) -> list[str]:
         return [label, *scores, count, "-", "0", "-", "-", "-", "-"]
     share = result["training_bytes"] / result["full_training_bytes"]
     coding = result["coding_seconds"]
-    over = OVER if over_budget(result, one.record["config"]["options"]) else ""
+    over = OVER if over_budget(result, _options(one)) else ""
     return [
         label,
         *scores,
@@ -182,6 +182,12 @@ def _row(one: Outcome) -> list[str]:
         f"{100 * share:.1f} %",
         f"{coding:.1f} s" if coding else "-",
     ]
+
+
+def _options(one: Outcome) -> dict[str, Any]:
+    """Of its experiment."""
+    options: dict[str, Any] = one.record.get("config", {}).get("options", {})
+    return options
 
 
 def _pick(one: Outcome) -> str | None:
