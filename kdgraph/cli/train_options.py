@@ -12,11 +12,13 @@ from kdgraph.training.config import (
     CODERS,
     COMPOSERS,
     GUIDANCE,
+    JUMPING,
     METHODS,
     MODELS,
     PRECISION,
     STORAGE,
 )
+from kdgraph.training.metric import METRICS
 from kdgraph.training.rivals import DEFAULT_COMPRESSION, DEFAULT_RANK
 
 DATASETS = (
@@ -243,7 +245,24 @@ def _guidance(group: Any) -> None:
 
 
 def _model(group: Any) -> None:
-    group.add_argument("--model", default="gcn", choices=MODELS, help="PyG's network")
+    group.add_argument(
+        "--model",
+        default="auto",
+        choices=("auto", *MODELS),
+        help="PyG's network (default: gcn, or sage where nodes have several labels)",
+    )
+    group.add_argument(
+        "--jk",
+        choices=JUMPING,
+        help="what the classes are read from: the last layer, or all of them side by "
+        "side (default: cat where nodes have several labels)",
+    )
+    group.add_argument(
+        "--root-weight",
+        action=argparse.BooleanOptionalAction,
+        help="of --model sage: whether a layer sees a node's own vector beside the "
+        "mean of its neighbours' (default: yes, unless nodes have several labels)",
+    )
     recipe: list[tuple[str, type, str, str]] = [
         ("--hidden-dim", int, "H", "width of a hidden layer"),
         ("--num-layers", int, "L", "layers of the network"),
@@ -258,6 +277,29 @@ def _model(group: Any) -> None:
         group.add_argument(
             name, type=kind, metavar=metavar, help=f"{text} (default: by recipe)"
         )
+    group.add_argument(
+        "--metric",
+        choices=METRICS,
+        metavar="NAME",
+        help="by which the epoch is picked and methods are compared: "
+        f"{', '.join(METRICS)} (default: accuracy, or micro-f1 where nodes have "
+        "several labels)",
+    )
+    group.add_argument(
+        "--eval-every",
+        type=int,
+        default=TrainConfig.eval_every,
+        metavar="n",
+        help="epochs from one scoring of the validation nodes to the next (default: 1)",
+    )
+    group.add_argument(
+        "--pos-weight",
+        type=float,
+        default=TrainConfig.pos_weight,
+        metavar="P",
+        help="where nodes have several labels: a positive of a label that has n "
+        "positives for m others weighs (m / n)^P in the loss (default: 0)",
+    )
     group.add_argument(
         "--batching",
         choices=BATCHING,

@@ -38,7 +38,7 @@ def result_table(results: Sequence[MethodResult]) -> str:
     """A row for every method."""
     header = [
         "method",
-        f"test {results[0].graph.metric}",
+        f"test {results[0].metric}",
         "with label head",
         "valid",
         "bytes",

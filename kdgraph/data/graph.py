@@ -119,8 +119,8 @@ class Graph:
 
     @property
     def metric(self) -> str:
-        """Which score to report, ``'accuracy'``, or ``'micro-F1'`` for many labels."""
-        return "micro-F1" if self.multi_label else "accuracy"
+        """The usual score: ``'accuracy'``, or ``'micro-f1'`` for many labels."""
+        return "micro-f1" if self.multi_label else "accuracy"
 
     def permuted(self, order: Tensor | NDArray[np.integer[Any]]) -> Graph:
         """Return the same graph with its nodes in another order.

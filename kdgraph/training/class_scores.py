@@ -8,7 +8,7 @@ from torch import Tensor
 from kdgraph.baselines import LabelPropagation
 from kdgraph.baselines.spreading import Normalization, Spreading, clamp_labels
 from kdgraph.data import Graph
-from kdgraph.training.metrics import score
+from kdgraph.training.metric import Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +19,13 @@ class ClassScores:
         scores: ``[N, T]``, of nodes and classes; at least 0.
         alpha: How much came from neighbours.
         valid_scores: Of every alpha tried, in their order.
+        metric: By which it was chosen, with the threshold for these scores.
     """
 
     scores: Tensor
     alpha: float
     valid_scores: tuple[float, ...]
+    metric: Metric
 
 
 def propagated_scores(
@@ -32,6 +34,7 @@ def propagated_scores(
     *,
     normalization: Normalization = "symmetric",
     clamp: bool = False,
+    metric: Metric | None = None,
 ) -> ClassScores:
     """What label propagation says, with the alpha that is best on validation.
 
@@ -43,6 +46,7 @@ def propagated_scores(
             (default: ``(0.5, 0.9, 0.95, 0.99)``)
         normalization: Of the adjacency. (default: ``"symmetric"``)
         clamp: Whether scores are kept in [0, 1]. (default: ``False``)
+        metric: By which validation chooses. (default: the graph's usual one)
 
     Example:
         >>> from kdgraph.data import sbm
@@ -56,6 +60,7 @@ def propagated_scores(
         lambda alpha: LabelPropagation(alpha, normalization=normalization, clamp=clamp)(
             graph.adj, graph.y, graph.train_idx, graph.num_classes
         ),
+        metric,
     )
 
 
@@ -94,11 +99,6 @@ def diffused_scores(
     return _best(graph, alphas, lambda alpha: spread(seeds, alpha, num_steps))
 
 
-def score_of(scores: Tensor, y: Tensor) -> float:
-    """Accuracy or micro-F1 of scores that are probabilities, not logits."""
-    return score(scores if y.dim() == 1 else scores - 0.5, y)
-
-
 def check_shape(owner: str, what: str, graph: Graph, given: Tensor) -> None:
     """Refuse what is not one number per node and class.
 
@@ -113,14 +113,21 @@ def check_shape(owner: str, what: str, graph: Graph, given: Tensor) -> None:
 
 
 def _best(
-    graph: Graph, alphas: Sequence[float], make: Callable[[float], Tensor]
+    graph: Graph,
+    alphas: Sequence[float],
+    make: Callable[[float], Tensor],
+    metric: Metric | None = None,
 ) -> ClassScores:
-    rows, best, valid = graph.valid_idx, None, []
+    metric = metric or Metric(graph.metric)
+    rows, valid = graph.valid_idx, list[float]()
+    best: tuple[Tensor, float, Metric] | None = None
     for alpha in alphas:
         scores = make(alpha)
-        valid.append(score_of(scores[rows.to(scores.device)].cpu(), graph.y[rows]))
+        shown = scores[rows.to(scores.device)].cpu()
+        fitted = metric.fitted(shown, graph.y[rows])
+        valid.append(fitted(shown, graph.y[rows]))
         if best is None or valid[-1] > max(valid[:-1]):
-            best = scores, alpha
+            best = scores, alpha, fitted
     if best is None:
         raise ValueError("choosing alpha needs at least one to choose from, got none")
-    return ClassScores(*best, tuple(valid))
+    return ClassScores(best[0], best[1], tuple(valid), best[2])

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kdgraph.training.metric import METRICS
 from kdgraph.training.rivals import RIVALS
 from kdgraph.training.stored import stored_fields
 
 METHODS = ("kd", *RIVALS, "labelprop")
 MODELS = ("gcn", "sage", "gat", "gin")
+JUMPING = ("none", "cat")
 GUIDANCE = ("none", "online", "pretrained", "labelprop", "diffusion")
 CODERS = ("auto", "softmax", "gumbel", "vq", "threshold", "fixed", "refined")
 STRUCTURAL = ("fixed", "refined")
@@ -52,7 +54,9 @@ class TrainConfig:
     rank: int | None = None
     max_bytes: int | None = None
     dim: int = 128
-    model: str = "gcn"
+    model: str = "auto"
+    root_weight: bool | None = None
+    jk: str | None = None
     hidden_dim: int | None = None
     num_layers: int | None = None
     norm: str | None = None
@@ -66,6 +70,9 @@ class TrainConfig:
     entropy_weight: float = 0.0
     epochs: int | None = None
     patience: int | None = None
+    metric: str | None = None
+    eval_every: int = 1
+    pos_weight: float = 0.0
     batching: str | None = None
     batch_size: int | None = None
     fanout: tuple[int, ...] | None = None
@@ -196,12 +203,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "coder": CODERS,
     "composer": COMPOSERS,
     "guidance": GUIDANCE,
-    "model": MODELS,
+    "model": ("auto", *MODELS),
+    "jk": JUMPING,
     "storage": STORAGE,
     "batching": BATCHING,
     "precision": PRECISION,
+    "metric": METRICS,
 }
-_BY_RECIPE = ("composer", "guidance", "storage", "batching")
+_BY_RECIPE = ("composer", "guidance", "storage", "batching", "metric", "jk")
 _AT_LEAST = {
     "num_codebooks": 1,
     "query_dim": 0,
@@ -212,6 +221,7 @@ _AT_LEAST = {
     "num_layers": 1,
     "epochs": 1,
     "patience": 1,
+    "eval_every": 1,
     "weight_decay": 0,
     "coder_weight_decay": 0,
     "guidance_weight": 0,
@@ -220,4 +230,5 @@ _AT_LEAST = {
     "refine_every": 1,
     "memory": 1,
     "batch_size": 1,
+    "pos_weight": 0,
 }

@@ -13,7 +13,7 @@ from torch_geometric.nn import CorrectAndSmooth
 
 from kdgraph.data import Graph, to_torch_csr
 from kdgraph.training.class_scores import check_shape
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy as score
 
 CORRECTION_ALPHAS = (0.5, 0.95)
 SMOOTHING_ALPHAS = (0.5, 0.8, 0.95)

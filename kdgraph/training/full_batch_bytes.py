@@ -39,8 +39,9 @@ def full_batch_bytes(config: TrainConfig, graph: Graph) -> int:
 
 
 def _hidden(config: TrainConfig) -> int:
-    """Hidden channels of all layers."""
-    return (config.hidden_dim or 0) * max(0, (config.num_layers or 1) - 1)
+    """Hidden channels of all layers; the last has some where layers are joined."""
+    last = config.jk in (None, "none")
+    return (config.hidden_dim or 0) * max(0, (config.num_layers or 1) - last)
 
 
 def _network_floats(config: TrainConfig) -> int:

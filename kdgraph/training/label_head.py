@@ -9,8 +9,8 @@ from torch import Tensor
 
 from kdgraph.baselines.spreading import Spreading, clamp_labels
 from kdgraph.data import Graph
-from kdgraph.training.class_scores import check_shape, score_of
-from kdgraph.training.metrics import score
+from kdgraph.training.class_scores import check_shape
+from kdgraph.training.metric import Metric
 
 ALPHAS = (0.5, 0.8, 0.9, 0.95, 0.99)
 MIXES = (0.5, 1.0)
@@ -26,12 +26,15 @@ class HeadResult:
         test_score: With the head.
         alpha: How much came from neighbours, or ``None`` where the head is off.
         mix: Share of the spread scores in the result, 0 where the head is off.
+        threshold: Above which labels are predicted, where the metric has one.
+            (default: ``None``)
     """
 
     valid_score: float
     test_score: float
     alpha: float | None
     mix: float
+    threshold: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -39,7 +42,9 @@ class HeadResult:
 
 
 @torch.no_grad()
-def spread_head(graph: Graph, logits: Tensor) -> HeadResult:
+def spread_head(
+    graph: Graph, logits: Tensor, metric: Metric | None = None
+) -> HeadResult:
     r"""Spread the class scores of a trained model, as far as validation wants it.
 
     After "Combining Label Propagation and Simple Models out-performs Graph Neural
@@ -62,9 +67,10 @@ def spread_head(graph: Graph, logits: Tensor) -> HeadResult:
     Args:
         graph: The graph.
         logits: Of all nodes, ``[N, T]``, on any device.
+        metric: By which validation chooses. (default: the graph's usual one)
 
     Raises:
-        ValueError: Logits of another shape, or not finite.
+        ValueError: Logits of another shape or not finite, or a metric for other labels.
 
     Example:
         >>> from kdgraph.data import sbm
@@ -79,6 +85,8 @@ def spread_head(graph: Graph, logits: Tensor) -> HeadResult:
             "spread_head expects finite logits, got NaN or infinity; train with a "
             "smaller lr"
         )
+    metric = metric or Metric(graph.metric)
+    metric.check(graph)
     y, valid_idx, test_idx = graph.y, graph.valid_idx, graph.test_idx
     own = _probabilities(logits, y)
     own_valid, own_test = _rows(own, valid_idx), _rows(own, test_idx)
@@ -86,21 +94,21 @@ def spread_head(graph: Graph, logits: Tensor) -> HeadResult:
     ones = seeds.new_ones(graph.num_nodes, 1)
     spread = Spreading(graph.adj)
     # Logits, not probabilities: rounding makes some of those equal that differ.
-    best_valid = score(_rows(logits, valid_idx), y[valid_idx])
-    alpha, mix, best_test = None, 0.0, None
+    shown = metric.scores(_rows(logits, valid_idx))
+    chosen = metric.fitted(shown, y[valid_idx])
+    best_valid = chosen(shown, y[valid_idx])
+    alpha, mix, best_test = None, 0.0, metric.scores(_rows(logits, test_idx))
     for tried in ALPHAS:
         around = spread(seeds, tried, NUM_STEPS).div_(spread(ones, tried, NUM_STEPS))
         for share in MIXES:
             mixed = torch.lerp(own_valid, _rows(around, valid_idx), share)
-            reached = score_of(mixed, y[valid_idx])
+            fitted = metric.fitted(mixed, y[valid_idx])
+            reached = fitted(mixed, y[valid_idx])
             if reached > best_valid:
-                best_valid, alpha, mix = reached, tried, share
+                best_valid, alpha, mix, chosen = reached, tried, share, fitted
                 best_test = torch.lerp(own_test, _rows(around, test_idx), share)
-    if best_test is None:
-        test_score = score(_rows(logits, test_idx), y[test_idx])
-    else:
-        test_score = score_of(best_test, y[test_idx])
-    return HeadResult(best_valid, test_score, alpha, mix)
+    test_score = chosen(best_test, y[test_idx])
+    return HeadResult(best_valid, test_score, alpha, mix, chosen.threshold)
 
 
 def _probabilities(logits: Tensor, y: Tensor) -> Tensor:

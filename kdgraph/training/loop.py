@@ -17,7 +17,8 @@ from kdgraph.training.batches import Batch
 from kdgraph.training.batching import Batching
 from kdgraph.training.classifier import NodeClassifier
 from kdgraph.training.config import TrainConfig
-from kdgraph.training.metrics import classification_loss, score
+from kdgraph.training.metric import Metric
+from kdgraph.training.metrics import classification_loss, positive_weights
 from kdgraph.training.model_file import best_embedding
 from kdgraph.training.optimizers import Optimizers
 from kdgraph.training.ranks import Ranks
@@ -43,7 +44,9 @@ class Progress:
         steps: How many there were, in all epochs.
         sent: Bytes that this process gave to others in them.
         losses: Of every epoch.
-        valid_scores: Of every epoch.
+        valid_scores: Of the epochs that were scored.
+        scored_epochs: Which they are.
+        threshold: Of the best epoch, where the metric picks one on validation.
         reverted: Epochs after which a re-assignment of codes was taken back.
     """
 
@@ -59,6 +62,8 @@ class Progress:
     sent: int = 0
     losses: list[float] = field(default_factory=list)
     valid_scores: list[float] = field(default_factory=list)
+    scored_epochs: list[int] = field(default_factory=list)
+    threshold: float | None = None
     reverted: list[int] = field(default_factory=list)
 
 
@@ -99,12 +104,28 @@ class Trainer:
         self.y = graph.y
         self.valid_idx, self.test_idx = graph.valid_idx, graph.test_idx
         self.optimizer = Optimizers(config, model)
+        self.metric = Metric(config.metric or graph.metric)
+        self.pos_weight: Tensor | None = None
+        if config.pos_weight > 0:
+            known = self.y[graph.train_idx]
+            self.pos_weight = positive_weights(known, config.pos_weight).to(device)
         self.progress = Progress()
         self.best: dict[str, Any] = {}
         steps = batching.steps if config.by_rows else None
         model.encoder.expect_epochs()
         self.refinement = Refinement(model, self.optimizer, steps, self.ranks)
         self._forward = self.ranks.parallel(self.model, self.optimizer.rows)
+
+    @property
+    def _scores_now(self) -> bool:
+        """Whether validation has its say after this epoch.
+
+        It has after every ``eval_every``-th and the last, and where it decides whether
+        a re-assignment of codes is kept.
+        """
+        done, epochs = self.progress.epoch + 1, self.config.epochs or 0
+        due = done % self.config.eval_every == 0 or done >= epochs
+        return due or self.refinement.due(done)
 
     @property
     def done(self) -> bool:
@@ -128,7 +149,8 @@ class Trainer:
         now = self.progress
         while not self.done:
             self._epoch(after_step)
-            self._evaluate()
+            if self._scores_now:
+                self._evaluate()
             now.losses.append(now.loss)
             now.epoch += 1
             now.step, now.loss, now.share = 0, 0.0, 0.0
@@ -186,9 +208,18 @@ class Trainer:
         return self.batching.scores(rows, self.best_encoder())
 
     @torch.no_grad()
-    def score_of(self, encoder: Encoder, rows: Tensor) -> float:
-        """What the network, as it stands, scores with an encoder on some nodes."""
-        return score(self.batching.scores(rows, encoder.eval()).cpu(), self.y[rows])
+    def scores_of(self, encoder: Encoder) -> tuple[float, float, float | None]:
+        """What the network, as it stands, scores with an encoder.
+
+        Returns:
+            The scores on validation and on test, and the threshold that validation
+            picked for them, if the metric has one.
+        """
+        logits = self.batching.scores(self.valid_idx, encoder.eval())
+        fitted, valid = self._judge(logits)
+        logits = self.batching.scores(self.test_idx, encoder)
+        test = fitted(fitted.scores(logits.cpu()), self.y[self.test_idx])
+        return valid, test, fitted.threshold
 
     def _epoch(self, after_step: Observer | None) -> None:
         """Take the steps that are left of an epoch."""
@@ -223,7 +254,9 @@ class Trainer:
             enabled=self.config.precision == "bfloat16",
         ):
             logits, penalty = self._forward(batch)
-            seen = classification_loss(logits[batch.rows], batch.labels)
+            seen = classification_loss(
+                logits[batch.rows], batch.labels, self.pos_weight
+            )
         loss = seen * batch.weight + penalty
         value = self.ranks.mean(float(loss.detach()))
         if not math.isfinite(value):
@@ -242,18 +275,28 @@ class Trainer:
         if not torch.isfinite(logits).all():
             raise self._diverged("a class score is not finite")
         seen = logits[self.valid_idx] if at_once else logits
-        valid = score(seen.cpu(), self.y[self.valid_idx])
+        fitted, valid = self._judge(seen)
         self.progress.valid_scores.append(valid)
+        self.progress.scored_epochs.append(self.progress.epoch)
         if valid > self.progress.best_valid:
             self.progress.best_valid = valid
             self.progress.best_test = -1.0
             self.progress.best_epoch = self.progress.epoch
+            self.progress.threshold = fitted.threshold
             self.best = self._snapshot()
             if at_once:
                 self._test(logits[self.test_idx])
 
-    def _test(self, scores: Tensor) -> None:
-        self.progress.best_test = score(scores.cpu(), self.y[self.test_idx])
+    def _judge(self, logits: Tensor) -> tuple[Metric, float]:
+        """The metric with the threshold for logits of validation nodes, and a score."""
+        scores, y = self.metric.scores(logits.cpu()), self.y[self.valid_idx]
+        fitted = self.metric.fitted(scores, y)
+        return fitted, fitted(scores, y)
+
+    def _test(self, logits: Tensor) -> None:
+        metric = Metric(self.metric.name, self.progress.threshold)
+        scores = metric.scores(logits.cpu())
+        self.progress.best_test = metric(scores, self.y[self.test_idx])
 
     def _diverged(self, what: str) -> FloatingPointError:
         where = f"epoch {self.progress.epoch}"

@@ -98,11 +98,20 @@ def build_gnn(config: TrainConfig, num_outputs: int) -> nn.Module:
         "norm": None if config.norm == "none" else config.norm,
         "norm_kwargs": norm_options(config),
     }
+    if config.jk not in (None, "none"):
+        common["jk"] = config.jk
+    if config.model == "sage":
+        common["root_weight"] = config.root_weight is not False
     if config.model == "gcn":
         # The adjacency comes normalised: PyG's own way depends on its form.
         common["normalize"] = False
     if config.model == "gat":
         common["heads"] = GAT_HEADS
+    if config.model not in NETWORKS:
+        raise ValueError(
+            f"model {config.model!r} stands for one that fits the labels, which "
+            "resolve_config fills in"
+        )
     gnn = NETWORKS[config.model](**common)
     gnn.dropout = Dropout(config.dropout or 0.0)
     return gnn

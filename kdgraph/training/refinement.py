@@ -94,6 +94,11 @@ class Refinement:
             "optimizer": self.optimizer.state_of(self._parameters()),
         }
 
+    def due(self, epoch: int) -> bool:
+        """Whether the last re-assignment has had its time after so many epochs."""
+        coder, mark = self.coder, self.mark
+        return coder is not None and mark is not None and epoch - mark[0] >= coder.every
+
     def judge(self, epoch: int, best_valid: float, best: dict[str, Any]) -> bool:
         """Take codes back if the last re-assignment had its time and did not pay.
 
@@ -106,7 +111,7 @@ class Refinement:
             Whether they were taken back.
         """
         coder, encoder = self.coder, self.model.encoder
-        if coder is None or self.mark is None or epoch - self.mark[0] < coder.every:
+        if coder is None or self.mark is None or not self.due(epoch):
             return False
         (_, before), self.mark = self.mark, None
         if best_valid > before:

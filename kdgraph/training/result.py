@@ -29,6 +29,11 @@ class MethodResult:
     pick: Pick | None = None
 
     @property
+    def metric(self) -> str:
+        """By what it was scored."""
+        return self.config.metric or self.graph.metric
+
+    @property
     def test_scores(self) -> list[float]:
         """Of each seed, at the epoch that was best on validation."""
         return [seed.test_score for seed in self.seeds]
@@ -97,7 +102,8 @@ class MethodResult:
             "embedding_dim": self.config.dim,
             "num_codebooks": self.config.num_codebooks if coded else None,
             "codebook_size": self.config.codebook_size if coded else None,
-            "metric": self.graph.metric,
+            "metric": self.metric,
+            "threshold": self._thresholds(),
             "test_score": summary(self.test_scores),
             "valid_score": summary(self.valid_scores),
             "label_head": self._label_head(),
@@ -116,6 +122,12 @@ class MethodResult:
             "versions": versions(),
             "git": git_commit(),
         }
+
+    def _thresholds(self) -> list[float] | None:
+        """Of each seed, where the metric has one."""
+        found = [seed.threshold for seed in self.seeds]
+        kept = [one for one in found if one is not None]
+        return kept if len(kept) == len(found) else None
 
     def _label_head(self) -> dict[str, Any] | None:
         """Scores with labels spread on top; ``None`` where nothing was scored."""

@@ -18,12 +18,13 @@ from kdgraph.training.classifier import message_graph
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.job import Job, OnCoding, OnEpoch
 from kdgraph.training.methods import check_sizes, needs_map
+from kdgraph.training.metric import Metric
 from kdgraph.training.peak_memory import reset_peak_rss
 from kdgraph.training.propagation import propagate_labels
 from kdgraph.training.ranks import Ranks
 from kdgraph.training.read_before import ReadBefore
 from kdgraph.training.read_graph import read_codes
-from kdgraph.training.recipes import resolve_config
+from kdgraph.training.recipes import name_model, resolve_config
 from kdgraph.training.result import MethodResult
 from kdgraph.training.run_dir import RunDir
 from kdgraph.training.seed_result import SeedResult
@@ -68,7 +69,8 @@ class Runner:
                 f"checkpoint_seconds is at least 0, got {checkpoint_seconds}"
             )
         self.graph = graph
-        self.given = config
+        # Named at once: it is part of what a run folder holds.
+        self.given = config = name_model(config, graph)
         self.pick: Pick | None = None
         self._adjacency: Tensor | None = None
         self._read_before = ReadBefore()
@@ -160,7 +162,9 @@ class Runner:
         if self._automatic:
             self._pick(hooks, run_dir)
         if self.config.method == "labelprop":
-            result = propagate_labels(self.graph)
+            result = propagate_labels(
+                self.graph, Metric(self.config.metric or self.graph.metric)
+            )
             if run_dir is not None:
                 run_dir.finish(result)
             return MethodResult(self.graph, self.config, (result,))

@@ -24,15 +24,18 @@ class SeedResult:
         training_bytes: Weights, gradients and optimizer state, guidance included.
         peak_rss_bytes: Largest resident set.
         losses: Of every epoch.
-        valid_scores: Of every epoch.
+        valid_scores: Of every epoch that was scored.
         coding_seconds: What reading codes off the graph took.
         reverted: Epochs after which a re-assignment of codes was taken back.
         processes: How many trained together.
+        threshold: Probability above which labels are predicted, where the metric picks
+            one on validation.
         bytes_per_step: What each of them gave to the others in a step, on average.
         inference_bytes_in_order: Kept where the graph is stored in the order that
             implies codes, so that there is no map from its ids to places; where no
             order implies any, ``inference_bytes``. ``None`` in results from before maps
             were counted.
+        scored_epochs: Those, counted from 0; ``None`` where it was every epoch.
         label_head: What a label-spreading head on the class scores gives, see
             :func:`kdgraph.training.label_head.spread_head`.
     """
@@ -54,6 +57,8 @@ class SeedResult:
     processes: int = 1
     bytes_per_step: float = 0.0
     inference_bytes_in_order: int | None = None
+    threshold: float | None = None
+    scored_epochs: list[int] | None = None
 
     def counting(self, map_bytes: int) -> Self:
         """The same with a map counted, where that is a result that counts none.

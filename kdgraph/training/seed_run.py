@@ -241,19 +241,17 @@ class SeedRun:
         job, progress = self.job, trainer.progress
         trained = training_bytes(job.config, encoder, guides, targets)
         valid_score, test_score = progress.best_valid, progress.best_test
+        threshold = progress.threshold
         kept, rival = encoder, RIVALS.get(job.config.method)
         best = trainer.best_encoder()
         if rival is not None and rival.finish is not None:
             kept = best = rival.finish(job.config, best, self.seed).to(job.device)
-            valid_score, test_score = (
-                trainer.score_of(best, part)
-                for part in (self.graph.valid_idx, self.graph.test_idx)
-            )
+            valid_score, test_score, threshold = trainer.scores_of(best)
         head = None
         # All processes score the nodes for it, on whatever machine they are.
         if job.ranks.told(fits_at_once(job.config, self.graph)):
             scores = trainer.batching.scores(None, best).cpu()
-            head = spread_head(self.graph, scores).as_dict()
+            head = spread_head(self.graph, scores, trainer.metric).as_dict()
             if rival is not None and rival.head is not None:
                 found = rival.head(self.graph, scores)
                 valid_score, test_score = found.valid_score, found.test_score
@@ -276,4 +274,8 @@ class SeedRun:
             label_head=head,
             processes=job.ranks.size,
             bytes_per_step=progress.sent / max(1, progress.steps),
+            threshold=threshold,
+            scored_epochs=None
+            if job.config.eval_every == 1
+            else progress.scored_epochs,
         )

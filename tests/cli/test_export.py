@@ -18,7 +18,7 @@ from kdgraph import PackedEmbedding
 from kdgraph.artifact import read_artifact
 from kdgraph.data import load_graph
 from kdgraph.training import NodeClassifier, load_classifier, message_graph
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 
 Kdgraph = Callable[..., Any]
 
@@ -57,7 +57,7 @@ def test_artifact_alone_gives_the_recorded_score(
     assert encoder.inference_bytes() == recorded["inference_bytes"]
     logits, _ = NodeClassifier(encoder, gnn)(message_graph(model, graph))
     for part, idx in (("test", graph.test_idx), ("valid", graph.valid_idx)):
-        found = score(logits[idx], graph.y[idx])
+        found = accuracy(logits[idx], graph.y[idx])
         assert found == recorded[f"{part}_score"]["mean"]
         assert found == read_artifact(file).metadata[f"{part}_score"]
     assert not any(p.requires_grad for p in [*encoder.parameters(), *gnn.parameters()])
@@ -75,7 +75,7 @@ def test_many_labels_give_their_score_again(
     encoder, gnn = load_classifier(run / "seed-0.kdg.safetensors")
     graph = load_graph(npz)
     logits = gnn(encoder(), message_graph("gcn", graph))
-    found = score(logits[graph.test_idx], graph.y[graph.test_idx])
+    found = accuracy(logits[graph.test_idx], graph.y[graph.test_idx])
     assert found == strict_json(tmp_path / "out.json")["test_score"]["mean"]
 
 

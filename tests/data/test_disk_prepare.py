@@ -225,7 +225,7 @@ def test_many_labels_come_along(tmp_path: Path, arrays: dict[str, Any]) -> None:
     path = save(tmp_path, arrays.pop("edge_index"), **arrays)
     prepare_graph(path, tmp_path / "g")
     graph = load_graph(tmp_path / "g")
-    assert graph.metric == "micro-F1"
+    assert graph.metric == "micro-f1"
     assert graph.fingerprint() == load_graph(path).fingerprint()
 
 

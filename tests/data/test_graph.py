@@ -32,7 +32,7 @@ def test_properties() -> None:
         "Graph('toy', num_nodes=4, num_edges=5, num_classes=2, directed=False)"
     )
     many = make(y=torch.zeros(4, 3), num_classes=3)
-    assert (many.multi_label, many.metric) == (True, "micro-F1")
+    assert (many.multi_label, many.metric) == (True, "micro-f1")
 
 
 def test_frozen() -> None:

@@ -67,7 +67,7 @@ def test_no_edges(tmp_path: Path, arrays: Arrays, changes: Arrays) -> None:
 def test_multi_label(tmp_path: Path, arrays: Arrays, dtype: str) -> None:
     y = np.array([[0, 1], [1, 1], [0, 0], [0, 1], [1, 0], [0, 0]])
     graph = load_graph(save(tmp_path, {**arrays, "y": y.astype(dtype)}))
-    assert (graph.metric, graph.num_classes) == ("micro-F1", 2)
+    assert (graph.metric, graph.num_classes) == ("micro-f1", 2)
     assert graph.y.dtype == torch.float32
     assert graph.y.tolist() == y.tolist()
 
@@ -344,7 +344,7 @@ def test_multi_label_file(real_root: Path) -> None:
         pytest.skip(f"{path} is absent")
     graph = load_graph(path)
     assert (graph.num_nodes, graph.num_edges) == (10_312, 2 * 333_983)
-    assert (graph.metric, graph.num_classes) == ("micro-F1", 39)
+    assert (graph.metric, graph.num_classes) == ("micro-f1", 39)
 
 
 def test_file_with_self_loops(real_root: Path) -> None:

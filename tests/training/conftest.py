@@ -38,6 +38,7 @@ def make_config(**changes: Any) -> TrainConfig:
         "codebook_size": 3,
         "query_dim": 2,
         "dim": 8,
+        "model": "gcn",
         "hidden_dim": 8,
         "num_layers": 2,
         "norm": "none",

@@ -10,7 +10,7 @@ import torch
 
 from kdgraph.data import Graph, build_adjacency
 from kdgraph.training.correct_and_smooth import correct_and_smooth
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 
 MakeGraph = Callable[..., Graph]
 
@@ -42,7 +42,7 @@ def naive(graph: Graph, logits: torch.Tensor) -> tuple[object, ...]:
     norm = dense / np.sqrt(degree)[:, None] / np.sqrt(degree)[None, :]
 
     def scored(values: np.ndarray, idx: torch.Tensor) -> float:
-        return score(torch.from_numpy(values)[idx], graph.y[idx])
+        return accuracy(torch.from_numpy(values)[idx], graph.y[idx])
 
     best = (scored(p, graph.valid_idx), scored(p, graph.test_idx), None, None, None)
     error = np.zeros_like(p)
@@ -78,7 +78,7 @@ def test_it_is_its_definition(make_graph: MakeGraph) -> None:
         logits = 2.0 * sign - 1.0 + noise
         result = correct_and_smooth(graph, logits)
         assert tuple(result.as_dict().values()) == naive(graph, logits)
-        plain = score(logits[graph.valid_idx], graph.y[graph.valid_idx])
+        plain = accuracy(logits[graph.valid_idx], graph.y[graph.valid_idx])
         assert result.valid_score >= plain
         found.add((result.correction_alpha, result.smoothing_alpha))
     assert len(found) > 1

@@ -16,7 +16,7 @@ from kdgraph.guidance import OnlineDistillation
 from kdgraph.training import NodeClassifier, TrainConfig, Trainer, message_graph
 from kdgraph.training.full_batch import FullBatch
 from kdgraph.training.methods import build_encoder, build_guidance
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 from kdgraph.training.networks import build_gnn
 
 MakeConfig = Callable[..., TrainConfig]
@@ -56,7 +56,7 @@ def test_separable_graph_is_learned(
     trainer = make_trainer(graph, config)
     trainer.run()
     logits = trainer.batching.scores()
-    assert score(logits[graph.train_idx], graph.y[graph.train_idx]) == 1.0
+    assert accuracy(logits[graph.train_idx], graph.y[graph.train_idx]) == 1.0
 
 
 def test_full_table_reaches_100_percent_of_all(
@@ -135,8 +135,8 @@ def test_best_epoch_is_the_first_of_the_best(
         logits = trainer.batching.scores()
         seen.append(
             (
-                score(logits[graph.valid_idx], graph.y[graph.valid_idx]),
-                score(logits[graph.test_idx], graph.y[graph.test_idx]),
+                accuracy(logits[graph.valid_idx], graph.y[graph.valid_idx]),
+                accuracy(logits[graph.test_idx], graph.y[graph.test_idx]),
             )
         )
 

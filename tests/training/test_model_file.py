@@ -13,7 +13,7 @@ from kdgraph import KDEmbedding
 from kdgraph.artifact import read_artifact
 from kdgraph.data import Graph
 from kdgraph.training import Runner, TrainConfig, load_classifier, message_graph
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -29,7 +29,7 @@ def test_best_epoch_comes_back(
         encoder, gnn = load_classifier(tmp_path / f"seed-{seed.seed}.kdg.safetensors")
         logits = gnn(encoder(), message_graph(model, graph))
         for part, idx in (("test", graph.test_idx), ("valid", graph.valid_idx)):
-            found = score(logits[idx], graph.y[idx])
+            found = accuracy(logits[idx], graph.y[idx])
             assert found == getattr(seed, f"{part}_score")
 
 

@@ -56,6 +56,7 @@ class _Epoch(Rival):
         self.y, self.train_idx = inputs.y, inputs.train_idx
         channels = inputs.setting.channels
         config = TrainConfig(
+            model="gcn",
             dim=channels,
             hidden_dim=channels,
             num_layers=LAYERS,

@@ -20,11 +20,28 @@ def run_layers(gnn: Any, x: Features, blocks: Sequence[Block]) -> Tensor:
         x: Features of the sources of the first block.
         blocks: One for each layer, the first layer's first.
     """
+    if not blocks:
+        raise ValueError("run_layers expects a block for each layer, got none")
+    count, hidden = blocks[-1].num_targets, list[Tensor]()
     for layer, block in enumerate(blocks):
         x = run_layer(gnn, layer, x, block)
-    if isinstance(x, CodedFeatures):
-        raise ValueError("run_layers expects a block for each layer, got none")
-    return x
+        hidden.append(x)
+    # Targets come first in every block.
+    return joined(gnn, [one[:count] for one in hidden])
+
+
+def joined(gnn: Any, hidden: Sequence[Tensor]) -> Tensor:
+    """Scores from what all layers give the same nodes, as PyG joins them.
+
+    Args:
+        gnn: One of :data:`kdgraph.training.networks.NETWORKS`.
+        hidden: Of each layer, the first layer's first.
+    """
+    x = hidden[-1]
+    if gnn.jk_mode is None:
+        return x
+    scores: Tensor = gnn.lin(gnn.jk(list(hidden)))
+    return scores
 
 
 def run_layer(gnn: Any, layer: int, x: Features, block: Block) -> Tensor:
@@ -43,7 +60,7 @@ def run_layer(gnn: Any, layer: int, x: Features, block: Block) -> Tensor:
     else:
         own = x[:count] if isinstance(x, Tensor) else x.first(count)
         hidden = gnn.convs[layer]((x, own), block.graph)
-    if layer < gnn.num_layers - 1:
+    if layer < gnn.num_layers - 1 or gnn.jk_mode is not None:
         hidden = gnn.act(gnn.norms[layer](hidden))
         hidden = gnn.dropout(hidden, block.targets)
     return hidden

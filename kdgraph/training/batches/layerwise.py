@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from kdgraph.training.batches.blocks import Block, BlockSampler
 from kdgraph.training.batches.layers import Features, run_layer
@@ -62,16 +63,37 @@ class LayerwiseInference:
         """
         layers = len(self.gnn.convs)  # type: ignore[arg-type]
         targets = self._targets(rows, layers)
-        read = features
+        read, scores = features, None
+        joins = getattr(self.gnn, "jk_mode", None) is not None
         with tempfile.TemporaryDirectory(prefix="kdgraph-") as folder:
             for layer in range(layers):
                 last = layer == layers - 1
-                file = None if last else Path(folder) / f"layer-{layer}"
+                whole = last and not joins
+                file = None if whole else Path(folder) / f"layer-{layer}"
                 hidden = self._layer(layer, read, targets[layer], file)
+                rows_of = _Rows(hidden, targets[layer], self.sampler.num_nodes)
+                read = rows_of
+                if joins:
+                    part = self._share(layer, rows_of, targets[-1])
+                    scores = part if scores is None else scores.add_(part)
                 if last:
-                    return hidden if rows is None else _back(hidden, rows, targets[-1])
-                read = _Rows(hidden, targets[layer], self.sampler.num_nodes)
+                    found = hidden if scores is None else scores
+                    return found if rows is None else _back(found, rows, targets[-1])
         raise ValueError("LayerwiseInference expects a network with layers, got none")
+
+    def _share(
+        self, layer: int, read: Callable[[Tensor], Tensor], nodes: Tensor
+    ) -> Tensor:
+        """What a layer adds to scores that are a linear map of all layers, joined."""
+        linear: torch.nn.Linear = self.gnn.lin  # type: ignore[assignment]
+        width = linear.weight.size(1) // len(self.gnn.convs)  # type: ignore[arg-type]
+        weight = linear.weight[:, layer * width : (layer + 1) * width]
+        bias = linear.bias if layer == 0 else None
+        parts = [
+            functional.linear(read(some).to(self.device), weight, bias).cpu()
+            for some in torch.split(nodes, _TARGETS)
+        ]
+        return torch.cat(parts)
 
     def _targets(self, rows: Tensor | None, layers: int) -> list[Tensor]:
         """The nodes that each layer is computed for, ascending."""
