@@ -60,8 +60,8 @@ def _facts(artifact: Artifact) -> dict[str, str]:
     }
     if artifact.table.prefix is not None:
         facts["ids"] = _ids(artifact)
-    for key in ("dataset", "metric", "test_score", "valid_score"):
-        if key in artifact.metadata:
+    for key in ("dataset", "metric", "threshold", "test_score", "valid_score"):
+        if artifact.metadata.get(key) is not None:
             facts[key.replace("_", " ")] = str(artifact.metadata[key])
     return facts
 

@@ -95,6 +95,9 @@ def load_classifier(
     file that was exported with ``--rows``, that is the graph in the order of its
     places.
 
+    Of several labels per node scored by ``micro-f1``, those are predicted whose
+    ``sigmoid`` exceeds ``read_artifact(path).metadata["threshold"]``.
+
     Args:
         path: A ``seed-*.kdg.safetensors`` of a run folder, or what ``kdgraph export``
             made of it.

@@ -44,7 +44,7 @@ _MINI_NORM = "layer_norm"
 # a vector of a node's own that reaches its scores is learned by heart, in a table as in
 # codes, and neighbours two steps away say something else than those beside it.
 _MULTI: dict[str, Any] = {
-    "hidden_dim": 128,
+    "hidden_dim": 256,
     "num_layers": 2,
     "norm": "batch_norm",
     "dropout": 0.5,
@@ -87,7 +87,8 @@ def resolve_config(config: TrainConfig, graph: Graph) -> TrainConfig:
         **chosen,
         guidance=config.guidance or "none",
         storage=config.storage or "float32",
-        metric=config.metric or graph.metric,
+        # One class a node leaves no choice, and older run folders name none.
+        metric=config.metric or (graph.metric if graph.multi_label else None),
         code_dropout=config.code_dropout or 0.0,
     )
     if config.guidance in _GUIDANCE_WEIGHTS and graph.multi_label:

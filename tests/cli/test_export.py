@@ -176,7 +176,7 @@ def test_files_take_the_ids_of_the_graph_or_places(
     for path, own in ((files[0], graph), (files[2], graph.permuted(order.numpy()))):
         encoder, gnn = load_classifier(path, own)
         logits = gnn(encoder(), message_graph("gcn", own))
-        assert score(logits[own.test_idx], own.y[own.test_idx]) == score_of
+        assert accuracy(logits[own.test_idx], own.y[own.test_idx]) == score_of
         other = own.permuted(torch.arange(40).roll(1))
         with pytest.raises(ValueError, match="another graph .* in another order"):
             load_classifier(path, other)
@@ -228,7 +228,7 @@ def test_a_run_of_an_older_version(kdgraph: Kdgraph, npz: Path, tmp_path: Path) 
     encoder, gnn = load_classifier(file, graph)
     assert torch.equal(encoder(), new())
     logits = gnn(encoder(), message_graph("gcn", graph))
-    found = score(logits[graph.test_idx], graph.y[graph.test_idx])
+    found = accuracy(logits[graph.test_idx], graph.y[graph.test_idx])
     assert found == said["test_score"]["mean"]
     # The same command has nothing to train, and counts what it counts now.
     assert kdgraph(*arguments).status == 0

@@ -125,6 +125,34 @@ def test_codes_decay_at_a_rate_of_their_own(
     assert not decays
 
 
+@pytest.mark.parametrize(
+    ("epochs", "every", "coder"),
+    [(7, 3, "softmax"), (9, 3, "softmax"), (32, 7, "refined")],
+)
+def test_epochs_between_scorings_are_only_trained(
+    graph: Graph, make_config: MakeConfig, epochs: int, every: int, coder: str
+) -> None:
+    """Training is the same; a re-assignment of codes is judged when it is due."""
+    sizes = {"coder": coder, "composer": "sum"} if coder == "refined" else {}
+    both = []
+    for one in (1, every):
+        torch.manual_seed(0)
+        config = make_config(epochs=epochs, eval_every=one, **sizes)
+        trainer = make_trainer(graph, config)
+        trainer.run()
+        both.append(trainer.progress)
+    each, some = both
+    due = {e for e in range(epochs) if (e + 1) % every == 0 or e == epochs - 1}
+    assert each.scored_epochs == list(range(epochs))
+    assert due <= set(some.scored_epochs)
+    assert (due == set(some.scored_epochs)) == (coder == "softmax")
+    assert some.best_epoch in some.scored_epochs
+    if coder == "softmax":
+        assert some.losses == each.losses
+        wanted = [each.valid_scores[epoch] for epoch in some.scored_epochs]
+        assert some.valid_scores == wanted
+
+
 def test_best_epoch_is_the_first_of_the_best(
     graph: Graph, make_config: MakeConfig
 ) -> None:

@@ -13,7 +13,8 @@ from kdgraph import KDEmbedding
 from kdgraph.artifact import read_artifact
 from kdgraph.data import Graph
 from kdgraph.training import Runner, TrainConfig, load_classifier, message_graph
-from kdgraph.training.metrics import accuracy
+from kdgraph.training.metric import METRICS, Metric
+from kdgraph.training.metrics import accuracy, micro_f1
 
 MakeConfig = Callable[..., TrainConfig]
 
@@ -31,6 +32,37 @@ def test_best_epoch_comes_back(
         for part, idx in (("test", graph.test_idx), ("valid", graph.valid_idx)):
             found = accuracy(logits[idx], graph.y[idx])
             assert found == getattr(seed, f"{part}_score")
+
+
+@pytest.mark.parametrize("metric", METRICS[1:])
+def test_several_labels_are_predicted_as_they_were_scored(
+    make_graph: Callable[..., Graph], tmp_path: Path, metric: str
+) -> None:
+    truth = make_graph().y
+    noise = torch.rand(40, 3, generator=torch.Generator().manual_seed(2)) < 0.2
+    y = torch.stack([truth, 1 - truth, truth], dim=1).ne(noise.long()).float()
+    graph = make_graph(y=y, num_classes=3)
+    config = TrainConfig(dim=8, metric=metric, epochs=12, hidden_dim=8)
+    result = Runner(graph, config, save=tmp_path).run(1)
+    assert (result.config.model, result.config.jk) == ("sage", "cat")
+    path = tmp_path / "seed-0.kdg.safetensors"
+    encoder, gnn = load_classifier(path, graph)
+    metadata = read_artifact(path).metadata
+    logits = gnn(encoder(), message_graph(result.config.model, graph))
+    scored = Metric(metadata["metric"], metadata["threshold"])
+    assert scored.name == metric
+    for part, idx in (("test", graph.test_idx), ("valid", graph.valid_idx)):
+        found = scored(scored.scores(logits[idx]), graph.y[idx])
+        assert found == getattr(result.seeds[0], f"{part}_score")
+    said = result.as_dict()
+    assert (said["metric"], said["config"]["metric"]) == (metric, metric)
+    if metric != "micro-f1":
+        assert said["threshold"] is None
+        return
+    assert said["threshold"] == [metadata["threshold"]]
+    idx = graph.test_idx
+    predicted = logits[idx].sigmoid() > metadata["threshold"]
+    assert micro_f1(predicted, graph.y[idx]) == said["test_score"]["mean"]
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -41,7 +43,9 @@ def make_graph(*, directed: bool = False) -> Graph:
     )
 
 
-def make_network(model: str, layers: int = 3, norm: str = "layer_norm") -> nn.Module:
+def make_network(
+    model: str, layers: int = 3, norm: str = "layer_norm", **more: Any
+) -> nn.Module:
     torch.manual_seed(1)
     config = TrainConfig(
         model=model,
@@ -52,6 +56,7 @@ def make_network(model: str, layers: int = 3, norm: str = "layer_norm") -> nn.Mo
         dropout=0.0,
         batching="neighbor",
         guidance="none",
+        **more,
     )
     return build_gnn(config, 3)
 
@@ -111,6 +116,27 @@ class TestAllNeighbours:
         for memory in (NODES * 8 * 4, 1):
             small = LayerwiseInference(gnn, BlockSampler(graph, model), memory)
             torch.testing.assert_close(small(read), wanted, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("model", ["gcn", "sage", "gat"])
+def test_layers_that_are_joined(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of blocks, and layer by layer, the scores are PyG's own."""
+    monkeypatch.setattr(layerwise, "_TARGETS", 17)
+    graph = make_graph()
+    gnn = make_network(model, jk="cat", root_weight=False).eval()
+    assert model != "sage" or not any(conv.root_weight for conv in gnn.convs)  # type: ignore[union-attr]
+    encoder, sampler = make_encoder("fixed").eval(), BlockSampler(graph, model)
+    assert isinstance(encoder, KDEmbedding)
+    rows = torch.tensor([40, 2, 59, 7])
+    with torch.no_grad():
+        wanted = at_once(gnn, model, graph, encoder())
+        blocks = sampler.chain(rows, [-1, -1, -1], seed=0)
+        found = run_layers(gnn, encoder.coded(blocks[0].n_id), blocks)
+        infer = LayerwiseInference(gnn, sampler, 1 << 30)
+        torch.testing.assert_close(found, wanted[rows], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(infer(encoder.coded), wanted, rtol=1e-4, atol=1e-5)
+        some = infer(encoder.coded, rows)
+    torch.testing.assert_close(some, wanted[rows], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["gcn", "gin", "sage"])
