@@ -17,7 +17,7 @@ from kdgraph import PackedEmbedding
 from kdgraph.artifact import read_artifact
 from kdgraph.data import Graph, build_adjacency, sbm
 from kdgraph.training import Runner, TrainConfig, load_classifier, message_graph
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 
 Kdgraph = Callable[..., Any]
 
@@ -133,7 +133,7 @@ def test_what_is_saved_gives_the_reported_score(
         (graph.test_idx, result.test_scores[0]),
         (graph.valid_idx, result.valid_scores[0]),
     ):
-        assert score(scores[part], graph.y[part]) == reported
+        assert accuracy(scores[part], graph.y[part]) == reported
     artifact = read_artifact(file)
     assert artifact.inference_bytes == result.inference_bytes
     # 60 nodes of 6 bits.

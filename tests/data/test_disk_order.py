@@ -22,7 +22,7 @@ from kdgraph.data import (
 from kdgraph.data.disk import load_disk
 from kdgraph.training import Runner, TrainConfig, load_classifier, message_graph
 from kdgraph.training.choices import auto_choices
-from kdgraph.training.metrics import score
+from kdgraph.training.metrics import accuracy
 
 GRAPH = sbm(num_nodes=300, num_classes=3, seed=0)
 
@@ -127,7 +127,7 @@ def test_training_on_a_stored_order(
         encoder, gnn = load_classifier(run / f"seed-{seed}.kdg.safetensors", graph)
         assert encoder.inference_bytes() == result.inference_bytes
         scores = gnn(encoder(), message_graph("gcn", graph))[graph.test_idx]
-        assert score(scores, graph.y[graph.test_idx]) == result.test_scores[seed]
+        assert accuracy(scores, graph.y[graph.test_idx]) == result.test_scores[seed]
 
 
 def test_a_tensor_train_over_a_stored_order(folder: Path) -> None:

@@ -23,7 +23,7 @@ from kdgraph.training.checkpoint import load_checkpoint
 from kdgraph.training.cluster_batches import ClusterBatches
 from kdgraph.training.full_batch import FullBatch
 from kdgraph.training.methods import build_encoder, build_guidance
-from kdgraph.training.metrics import classification_loss, score
+from kdgraph.training.metrics import accuracy, classification_loss
 from kdgraph.training.mini_batches import mixed
 from kdgraph.training.neighbor_batches import NeighborBatches
 from kdgraph.training.networks import build_gnn
@@ -267,7 +267,7 @@ def test_best_scores_are_those_of_the_best_epoch(
         logits = one.batching.scores()
         seen.append(
             tuple(  # type: ignore[arg-type]
-                score(logits[idx], graph.y[idx])
+                accuracy(logits[idx], graph.y[idx])
                 for idx in (graph.valid_idx, graph.test_idx)
             )
         )
