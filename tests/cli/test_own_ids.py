@@ -17,7 +17,7 @@ from kdgraph import PackedEmbedding
 from kdgraph.artifact import read_artifact
 from kdgraph.data import Graph, build_adjacency, sbm
 from kdgraph.training import Runner, TrainConfig, load_classifier, message_graph
-from kdgraph.training.metrics import accuracy
+from kdgraph.training.metric import Metric
 
 Kdgraph = Callable[..., Any]
 
@@ -129,12 +129,13 @@ def test_what_is_saved_gives_the_reported_score(
     assert kdgraph("export", run, "-o", file).status == 0
     scores = predict(saved, graph, model)
     assert torch.equal(predict(file, graph, model), scores)
+    artifact = read_artifact(file)
+    metric = Metric(artifact.metadata["metric"], artifact.metadata["threshold"])
     for part, reported in (
         (graph.test_idx, result.test_scores[0]),
         (graph.valid_idx, result.valid_scores[0]),
     ):
-        assert accuracy(scores[part], graph.y[part]) == reported
-    artifact = read_artifact(file)
+        assert metric(metric.scores(scores[part]), graph.y[part]) == reported
     assert artifact.inference_bytes == result.inference_bytes
     # 60 nodes of 6 bits.
     ordered = codes in ORDERED

@@ -311,7 +311,7 @@ def test_a_loss_that_is_not_finite_names_its_step_and_leaves_a_checkpoint(
         save = tmp_path / folder
         return Runner(graph, config, save=save, checkpoint_seconds=0).run(1)
 
-    def diverge(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def diverge(logits: torch.Tensor, y: torch.Tensor, _: None) -> torch.Tensor:
         losses.append(classification_loss(logits, y))
         return losses[-1] * (float("nan") if len(losses) > 7 else 1.0)
 
