@@ -104,7 +104,8 @@ def test_compiled_equals_eager(name, scramble):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["softmax", "query", "vq-residual", "fixed-recurrent", "low-rank"]
+    "name",
+    ["softmax", "query", "vq-residual", "fixed-recurrent", "low-rank", "sum-int8"],
 )
 def test_generated_code_equals_eager(name, scramble):
     encoder = ENCODERS[name]()

@@ -57,7 +57,7 @@ def store(weight: Tensor, storage: Storage, sizes: Sequence[int]) -> Stored:
     if storage is None:
         return Stored(weight)
     if storage == "bfloat16" or weight.dim() == 1:
-        return Stored(weight.bfloat16())
+        return Stored(_bfloat16(weight))
     scale = _scale(weight, sizes)
     values = (weight / _by_row(scale, sizes, weight.dtype)).round()
     return Stored(values.to(torch.int8), scale)
@@ -145,12 +145,26 @@ class _StraightThrough(torch.autograd.Function):
         return grads[0], None
 
 
+def _bfloat16(x: Tensor) -> Tensor:
+    """Round to the nearest bfloat16, ties to even, and be it in generated code.
+
+    Which takes a cast to a narrower type and back for nothing, and leaves it out. So
+    there the bits that bfloat16 has no room for are rounded away before the cast.
+    """
+    if not torch.compiler.is_compiling():
+        return x.bfloat16()
+    x = x.float()
+    bits = x.view(torch.int32)
+    nearest = (bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000
+    return torch.where(x.isnan(), x, nearest.view(torch.float32)).bfloat16()
+
+
 def _scale(weight: Tensor, sizes: Sequence[int]) -> Tensor:
     """What a step is worth in each group, above zero also where all rows are zero."""
     peaks = weight.abs().amax(dim=1).float()
     peak = pad_positions(peaks, sizes, fill=0.0).amax(dim=-1)
     smallest = max(torch.finfo(kind).tiny for kind in (weight.dtype, torch.bfloat16))
-    scale = (peak / 127).clamp(min=smallest).bfloat16()
+    scale = _bfloat16((peak / 127).clamp(min=smallest))
     if weight.dtype.itemsize >= torch.float32.itemsize:
         return scale
     mantissa, exponent = torch.frexp(scale.float())  # mantissa in [0.5, 1)

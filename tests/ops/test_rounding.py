@@ -129,3 +129,20 @@ def test_rounding_in_one_pass_is_storing_and_reading_back(std):
     assert torch.equal(as_stored(weight, "int8", SIZES), kept)
     weight[0, 0] = float("nan")
     assert as_stored(weight, "int8", SIZES)[:3].isnan().all()
+
+
+def test_compiled_rounding_is_that_of_a_cast():
+    """Bit by bit: ties, both signs, subnormals, what overflows, and no numbers."""
+    bits = torch.randint(-(1 << 31), (1 << 31) - 1, (20_000,)).to(torch.int32)
+    ties = (bits & -0x10000) | 0x8000
+    special = torch.tensor([0.0, -0.0, 1e-40, 3.4e38, torch.inf, -torch.inf, torch.nan])
+    x = torch.cat([bits.view(torch.float32), ties.view(torch.float32), special])
+
+    @torch.compile(backend="eager", fullgraph=True)
+    def rounded(x):
+        return store(x, "bfloat16", [len(x)]).values
+
+    assert torch.equal(x.bfloat16().isnan(), rounded(x).isnan())
+    known = ~x.isnan()
+    found, expected = (y[known].view(torch.int16) for y in (rounded(x), x.bfloat16()))
+    assert torch.equal(found, expected)
