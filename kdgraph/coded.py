@@ -145,13 +145,20 @@ class CodedEncoder(Encoder):
             >>> bool((y - conv(encoder(), edge_index)).abs().max() < 1e-6)
             True
         """
-        features: CodedFeatures = self(n_id, output="coded")
+        features: CodedFeatures
+        features, _ = self(n_id, output="coded")
         return features
 
     @override
     def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
         if output != "coded":
             return super().forward(n_id, output=output)
+        features = self._coded_checked(n_id)
+        # Beside the features, what their gradients come through: hooks on outputs, such
+        # as those of FSDP, look for tensors.
+        return features, features.tensors()
+
+    def _coded_checked(self, n_id: Tensor | None) -> CodedFeatures:
         if n_id is None:
             return self._coded(None)
         self._check_ids(n_id)

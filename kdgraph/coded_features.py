@@ -94,6 +94,13 @@ class CodedFeatures(FeaturesLikeTensor):
         elif self._learns:
             self._echo = selection.echo(codebooks, additive=composer.additive)
 
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What gradients of the products come through, where there are any."""
+        form = self._form
+        read = () if form is None else (form.codebooks.weight, form.matrix, form.bias)
+        parts = (self._x, self._echo, self._carrier, *read)
+        return tuple(p for p in parts if p is not None and p.requires_grad)
+
     @property
     def reads_codes(self) -> bool:
         """Whether products are read off the codes, without forming the vectors."""

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
 
 from kdgraph import KDEmbedding
 from kdgraph.coders import SoftmaxCoder, VQCoder
-from kdgraph.composers import MLPComposer, SumComposer
+from kdgraph.composers import ConcatComposer, MLPComposer, SumComposer
+from kdgraph.nn import CodedSAGEConv
 
 pytestmark = pytest.mark.skipif(
     not distributed.is_available() or not distributed.is_gloo_available(),
@@ -20,6 +23,7 @@ N_ID = torch.tensor([3, 3, 7, 1, 0, 19])
 KINDS = {
     "vq": lambda: (VQCoder(), SumComposer(4)),
     "vq sparse": lambda: (VQCoder(sparse=True), MLPComposer()),
+    "query": lambda: (SoftmaxCoder(), ConcatComposer(code_dim=4)),
     "query sparse": lambda: (SoftmaxCoder(sparse=True), "concat"),
     "free affine sparse": lambda: (
         SoftmaxCoder("free", normalize="affine", sparse=True),
@@ -70,6 +74,45 @@ def work(rank, folder):
         state = train(encoder, parallel, [N_ID.view(2, 3)[rank]])
         torch.save(state, f"{folder}/{number}-{rank}.pt")
     distributed.destroy_process_group()
+
+
+def shard(rank, folder):
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
+    )
+    torch.set_num_threads(1)
+    mesh = init_device_mesh("cpu", (2,))
+    ids, edge_index = N_ID.view(2, 3)[rank], torch.tensor([[0, 1, 2], [1, 2, 0]])
+    torch.manual_seed(1)
+    conv = CodedSAGEConv(9, 3)
+    for kind in ("vq", "query", "fixed"):
+        ways = [
+            lambda encoder: encoder(ids),
+            lambda encoder: encoder.encode(ids).x,
+            lambda encoder: conv(encoder.coded(ids), edge_index),
+        ]
+        for way in ways:
+            alone, sharded = make(kind), make(kind)
+            fully_shard(sharded, mesh=mesh)
+            for encoder in (alone, sharded):
+                way(encoder).square().sum().backward()
+            for one, part in zip(alone.parameters(), sharded.parameters(), strict=True):
+                if one.grad is None:  # the penalty is left out by one way
+                    continue
+                expected = one.grad.clone()
+                distributed.all_reduce(expected)
+                found = part.grad.full_tensor()
+                torch.testing.assert_close(found, expected / 2)
+    distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(
+    tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
+    reason="older releases of torch were not seen to shard on the CPU",
+)
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module")
+def test_sharded_parameters_are_whole_in_every_forward_pass(tmp_path: Path):
+    multiprocessing.start_processes(shard, (tmp_path,), 2, start_method="fork")
 
 
 def test_two_processes_are_one(tmp_path: Path):

@@ -157,11 +157,15 @@ class HeteroEncoder(nn.Module):
         """Vectors by node type; see :meth:`encode` for the arguments."""
         if n_id_dict is None:
             n_id_dict = dict.fromkeys(self.node_types)
-        found = {}
+        found: dict[str, Any] = {}
         for node_type, n_id in n_id_dict.items():
             encoder = self[node_type]
-            plain = output == "coded" and not isinstance(encoder, CodedEncoder)
-            found[node_type] = encoder(n_id, output="vectors" if plain else output)
+            if output != "coded":
+                found[node_type] = encoder(n_id, output=output)
+            elif isinstance(encoder, CodedEncoder):
+                found[node_type] = encoder.coded(n_id)
+            else:
+                found[node_type] = encoder(n_id)
         return found
 
     def codes(
