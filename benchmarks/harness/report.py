@@ -17,6 +17,7 @@ PAGES = (
     "code_meaning.page",
     "text_classification.page",
     "memory.page",
+    "steps.page",
 )
 """Modules that make pages, by their place under ``benchmarks``."""
 ROOT = BENCHMARKS.parent
