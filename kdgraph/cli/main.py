@@ -136,7 +136,15 @@ def _is_out_of_memory(error: BaseException) -> bool:
         return False
     # The CPU allocator has no exception of its own.
     message = str(error).lower()
-    return "can't allocate memory" in message or "not enough memory" in message
+    return any(
+        part in message
+        for part in (
+            "can't allocate memory",
+            "not enough memory",
+            # More bytes than there are numbers for.
+            "storage size calculation overflowed",
+        )
+    )
 
 
 def _silence_stdout() -> None:

@@ -91,6 +91,9 @@ class TrainConfig:
             if value is not None and not smallest <= value <= _LARGEST:
                 bound = "at least" if value < smallest else "finite and at least"
                 raise ValueError(f"{name} is {bound} {smallest}, got {value}")
+            most = _MOST_BYTES if name in ("memory", "max_bytes") else _MOST
+            if isinstance(value, int) and value > most:
+                raise ValueError(f"{name} is at most {most}, got {value}")
         for name in ("dropout", "input_dropout", "code_dropout"):
             value = getattr(self, name)
             if value is not None and not 0.0 <= value < 1.0:
@@ -127,7 +130,7 @@ class TrainConfig:
         if not fanout:
             raise ValueError("fanout is a number for each layer, got none")
         for number in fanout:
-            if number < -1 or number == 0:
+            if number < -1 or number == 0 or number > _MOST:
                 raise ValueError(
                     "fanout is at least 1 neighbour for each layer, or -1 for all, got "
                     f"{number} in {','.join(map(str, fanout))}"
@@ -198,6 +201,8 @@ class TrainConfig:
 
 _LARGEST = 1e30
 """A float32 step with more than this overflows, whatever the gradient."""
+_MOST, _MOST_BYTES = (1 << 31) - 1, (1 << 62) - 1
+"""Sizes, and bytes, whose products fit into 64 bits."""
 _CHOICES: dict[str, tuple[str, ...]] = {
     "method": METHODS,
     "coder": CODERS,

@@ -40,6 +40,10 @@ def test_keys_that_were_added_mean_what_older_files_mean() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
+        {"dim": 10**30},
+        {"rank": 1 << 62},
+        {"num_layers": 10**29},
+        {"fanout": (5, 10**30)},
         {"method": "magic"},
         {"coder": "magic"},
         {"composer": "magic"},
