@@ -624,7 +624,7 @@ using kdgraph::Codes;
 using kdgraph::Edges;
 
 // The number that Python expects; see ABI in kdgraph/ops/core.py.
-KDGRAPH_EXPORT int kdgraph_abi() { return 4; }
+KDGRAPH_EXPORT int kdgraph_abi() { return 5; }
 
 // Choose an instruction set by name, or the best there is by an empty one; 0 if there is
 // no such.

@@ -1,8 +1,9 @@
-// The gradient of lookups in a few codebooks by many rows of codes.
+// Lookups in a few codebooks by many rows of codes, and their gradient.
 // kdgraph/ops/lookup.py calls this.
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 #include "plan.h"
@@ -25,6 +26,23 @@ struct Lookups {
   bool additive;
   int64_t entries;       // rows of the codebooks
 };
+
+// out [rows, positions, width]: a size that is known is copied without a call. Whether
+// all codes are of entries.
+template <int fixed>
+bool copy_rows(const int64_t* codes, const int64_t* offsets, int64_t from, int64_t to,
+               int64_t positions, const float* books, int64_t entries, int64_t floats,
+               float* out) {
+  const int64_t width = fixed ? fixed : floats;
+  for (int64_t row = from; row < to; row++)
+    for (int64_t j = 0; j < positions; j++) {
+      const int64_t entry = codes[row * positions + j] + offsets[j];
+      if (entry < 0 || entry >= entries) return false;
+      std::memcpy(out + (row * positions + j) * width, books + entry * width,
+                  width * sizeof(float));
+    }
+  return true;
+}
 
 template <int fixed>
 void add_rows(const Lookups& all, int64_t from, int64_t to, float* table) {
@@ -91,8 +109,35 @@ void lookup_gradient(const Lookups& all, int threads, float* out, Problem& probl
   }
 }
 
+void lookup(const int64_t* codes, const int64_t* offsets, int64_t rows, int64_t positions,
+            const float* books, int64_t entries, int64_t width, float* out, int threads,
+            Problem& problem) {
+  const auto copy = width == 2   ? copy_rows<2>
+                    : width == 4 ? copy_rows<4>
+                    : width == 8 ? copy_rows<8>
+                                 : copy_rows<0>;
+  const int64_t each = std::max<int64_t>(1, kTaskFloats / (positions * width));
+  run_tasks((rows + each - 1) / each, threads, problem, [&] {
+    return [&](int64_t task) {
+      const int64_t end = std::min(rows, (task + 1) * each);
+      if (!copy(codes, offsets, task * each, end, positions, books, entries, width, out))
+        problem.tell(kBadCode, 0);
+    };
+  });
+}
+
 }  // namespace
 }  // namespace kdgraph
+
+KDGRAPH_EXPORT int kdgraph_lookup(const int64_t* codes, const int64_t* offsets,
+                                  int64_t rows, int64_t positions, const float* books,
+                                  int64_t entries, int64_t width, int32_t threads,
+                                  float* out, int64_t* detail) {
+  return kdgraph::guarded(detail, [&](kdgraph::Problem& problem) {
+    kdgraph::lookup(codes, offsets, rows, positions, books, entries, width, out, threads,
+                    problem);
+  });
+}
 
 KDGRAPH_EXPORT int kdgraph_lookup_gradient(const int64_t* index, int64_t rows,
                                            int64_t positions, const float* grad,

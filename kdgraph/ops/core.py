@@ -18,7 +18,7 @@ from kdgraph.ops.edges import Edges
 INSTRUCTION_SETS = ("avx512", "avx2", "neon", "portable")
 VARIABLE = "KDGRAPH_ISA"
 
-ABI = 4
+ABI = 5
 """What the core must be called with, a number that ``csrc/core.cpp`` has too: one more
 whenever a function that it exports, or a struct that these take, changes."""
 
@@ -73,6 +73,10 @@ def load_core() -> ctypes.CDLL:
     core.kdgraph_distinct.argtypes = [pointer, size, pointer, pointer, pointer]
     core.kdgraph_add_repeats.argtypes = [
         *(pointer, pointer, size, size, pointer, ctypes.c_int32, pointer)
+    ]
+    core.kdgraph_lookup.argtypes = [
+        *(pointer, pointer, size, size, pointer, size, size, ctypes.c_int32),
+        *(pointer, pointer),
     ]
     core.kdgraph_lookup_gradient.argtypes = [
         *(pointer, size, size, pointer, pointer, size, ctypes.c_int32, size),

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kdgraph.compat import apply, transforming
+from kdgraph.compat import apply, eager, transforming
 from kdgraph.ops.backend import implementation
-from kdgraph.ops.core import floats, load_core
+from kdgraph.ops.core import BAD_CODE, floats, load_core
 from kdgraph.ops.operation import operation
 
 
@@ -25,9 +25,38 @@ def lookup(codes: Tensor, codebooks: Tensor, offsets: Tensor) -> Tensor:
     Returns:
         Code vectors ``[B, D, d]``.
     """
-    index = codes + offsets
-    vectors: Tensor = apply(_Lookup, index, codebooks)
+    learns = torch.is_grad_enabled() and codebooks.requires_grad
+    if not learns and codes.dtype == torch.int64 and _by_core(codebooks):
+        return _looked_up(codes.contiguous(), floats(codebooks), offsets)
+    vectors: Tensor = apply(_Lookup, codes + offsets, codebooks)
     return vectors
+
+
+def _by_core(codebooks: Tensor) -> bool:
+    own = eager() and codebooks.dtype == torch.float32
+    return own and implementation(codebooks).NAME == "native"
+
+
+def _looked_up(codes: Tensor, books: Tensor, offsets: Tensor) -> Tensor:
+    out, detail = torch.empty(*codes.shape, books.size(1)), (ctypes.c_int64 * 3)()
+    status = load_core().kdgraph_lookup(
+        codes.data_ptr(),
+        offsets.data_ptr(),
+        *codes.shape,
+        books.data_ptr(),
+        *books.shape,
+        torch.get_num_threads(),
+        out.data_ptr(),
+        detail,
+    )
+    if status == BAD_CODE:
+        raise IndexError(
+            f"codes address codewords in [0, {books.size(0)}), got one beyond; check "
+            "where the codes come from"
+        )
+    if status:
+        raise MemoryError("looking codes up ran out of memory")
+    return out
 
 
 def lookup_sum(

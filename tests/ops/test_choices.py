@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from kdgraph.ops import choices, query_logits
+from kdgraph.ops import choices, lookup, query_logits
 from kdgraph.ops.lookup import _added, lookup_gradient
 from tests.ops.conftest import NATIVE
 
@@ -66,3 +66,15 @@ def test_gradients_of_lookups(threads, width, kind, request):
         exact = _added(index, grad.double(), double, 51)
     torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-3)
     assert not found[50].any()
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 5, 8])
+def test_lookups_without_a_gradient(width):
+    books, offsets = torch.randn(12, width), torch.tensor([0, 4, 0])
+    codes = torch.randint(4, (50, 3))
+    assert torch.equal(lookup(codes, books, offsets), books[codes + offsets])
+    assert lookup(codes[:0], books, offsets).shape == (0, 3, width)
+    for wrong in (-1, 12):
+        codes[7, 0] = wrong
+        with pytest.raises(IndexError):
+            lookup(codes, books, offsets)
