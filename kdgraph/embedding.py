@@ -126,9 +126,9 @@ class KDEmbedding(CodedEncoder):
     def forward(self, n_id: Tensor | None = None, *, output: Output = "vectors") -> Any:
         # Evaluation stays as it is: how a product is summed may depend on its rows, and
         # vectors of a batch are those of its codes, bit for bit.
-        if output != "vectors" or not self.training or not isinstance(n_id, Tensor):
+        if output != "vectors" or not self.training or torch.compiler.is_compiling():
             return super().forward(n_id, output=output)
-        if n_id.numel() < FEWEST_IDS:
+        if not isinstance(n_id, Tensor) or n_id.numel() < FEWEST_IDS:
             return super().forward(n_id, output=output)
         if not self.coder.by_node or self.composer.norm == "batch":
             return super().forward(n_id, output=output)
