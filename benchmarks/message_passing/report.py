@@ -45,6 +45,8 @@ that the codes stand for, so everyone computes the same thing.
   are in a cache, which moves nothing, and sums once more in its backward pass.
   Codebooks stay in caches and are not counted. A row that is in a cache already makes
   more than 100 % possible.
+- *Without the compiled core* operations run in plain torch, as where there is no
+  compiler (`python -m benchmarks.message_passing plain`).
 - *Deviation* is the largest from a result in float64, relative to the largest value,
   over 66 rows and, forward, the sum of all; or over all gradients.
 """
