@@ -128,6 +128,8 @@ def _machine(record: dict[str, Any]) -> str:
         f"{rate / 1e6:.0f} M/s in {int(size) / 1e6:,.0f} MB"
         for size, rate in sorted(rates.items(), key=lambda item: int(item[0]))
     )
+    plain = record["setting"]["suite"].startswith("plain")
+    backend = "reference" if plain else record["backend"]
     load = machine["load_average"]
     caches = ", ".join(f"{name} {size}" for name, size in machine["caches"].items())
     apart = table.drift(record)
@@ -141,5 +143,5 @@ def _machine(record: dict[str, Any]) -> str:
         f"lines {lines}, {machine['multiply_adds_per_second'] / 1e9:.0f} G "
         f"multiply-adds/s. torch {versions['torch']}, PyG "
         f"{versions['torch-geometric']}; kdgraph {versions['kdgraph']} at "
-        f"`{record['git']}`, backend {record['backend']}.{drift}"
+        f"`{record['git']}`, backend {backend}.{drift}"
     )
