@@ -26,10 +26,11 @@ that are missing, each in a process of its own. How codes compare with everythin
 is on the page [node classification](node_classification.md).
 
 Every row is trained in the same loop, with one configuration where training labels are
-few and another from 5,000 on, and tested at the epoch that is best on **validation**.
-Scores are in per cent, mean and sample deviation over n seeds: test accuracy, or
-micro-F1 where a node has many labels. A seed draws the codes anew too, so the
-deviation is of codes and network together.
+few, another from 5,000 on and a third where a node has several labels, and tested at
+the epoch that is best on **validation**. Scores are in per cent, mean and sample
+deviation over n seeds: test accuracy, or micro-F1 with as many labels predicted as the
+node has where it has several. A seed draws the codes anew too, so the deviation is of
+codes and network together.
 
 - *With label head* is the same model with a label-spreading head on its class scores,
   which agree with their neighbours' then. The head adds no bytes and no training, but
