@@ -154,11 +154,11 @@ def test_section_names_its_metric_and_what_auto_took(keep):
         "reason": "few labels",
         "tried": [{"codes": "tree:4x4", "bytes": 1234, "valid_score": 0.5}],
     }
-    keep("x", result(score(0.6), metric="micro-F1", auto=auto))
-    keep("y", result(score(0.6), metric="micro-F1", auto=None))
+    keep("x", result(score(0.6), metric="micro-f1", auto=auto))
+    keep("y", result(score(0.6), metric="micro-f1", auto=None))
     both = [made_up("x", {"coder": "auto"}), made_up("y", {"coder": "vq"})]
     section = codes_page._section(both, "cora", "Cora")
-    assert "| method | test micro-F1 |" in section
+    assert "| method | test micro-f1 |" in section
     assert section.endswith(
         "\n\n- *label of x* took `tree:4x4`, codewords of 8, in int8, re-chosen by "
         "gradients; validation scores: `tree:4x4` (1,234 bytes) 50.0\n"
@@ -272,7 +272,7 @@ def test_graphs_of_ogb_become_files_that_train(tmp_path):
     np.savez(tmp_path / "ogbn-proteins.npz", **convert.proteins(graph, labels, split))
     options = {"method": "full", "dim": 4, "hidden-dim": 4, "epochs": 1}
     result = task.run(options, "ogbn-proteins", 1, tmp_path)
-    assert (result["metric"], result["num_nodes"]) == ("micro-F1", 3)
+    assert (result["metric"], result["num_nodes"]) == ("micro-f1", 3)
     with pytest.raises(FileNotFoundError, match="convert ogbn-mag --root .* makes it"):
         task.run(options, "ogbn-mag", 1, tmp_path)
 
