@@ -12,10 +12,10 @@ import itertools
 import typing
 from collections.abc import Callable, MutableMapping, Sequence
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import torch
-import torch_geometric
 from torch import Tensor, nn
 
 _HOOKS = tuple(
@@ -258,11 +258,10 @@ def _found(module: str, *names: str) -> Any:
 
 
 def _gone(module: str, *names: str) -> RuntimeError:
-    package, version = "torch", torch.__version__
-    if module.startswith("torch_geometric"):
-        package, version = "torch-geometric", torch_geometric.__version__
+    # Not by importing PyG, which brings the compiler of torch with it.
+    package = module.partition(".")[0].replace("_", "-")
     return RuntimeError(
-        f"{package} {version} has no {'.'.join((module, *names))}, which kdgraph "
+        f"{package} {version(package)} has no {'.'.join((module, *names))}, which kdgraph "
         f"needs; install another {package} that kdgraph was tested with (see "
         "docs/versions.md)"
     )
