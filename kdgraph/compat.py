@@ -261,7 +261,7 @@ def _gone(module: str, *names: str) -> RuntimeError:
     # Not by importing PyG, which brings the compiler of torch with it.
     package = module.partition(".")[0].replace("_", "-")
     return RuntimeError(
-        f"{package} {version(package)} has no {'.'.join((module, *names))}, which kdgraph "
-        f"needs; install another {package} that kdgraph was tested with (see "
+        f"{package} {version(package)} has no {'.'.join((module, *names))}, which "
+        f"kdgraph needs; install another {package} that kdgraph was tested with (see "
         "docs/versions.md)"
     )
