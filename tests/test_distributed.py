@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
@@ -63,6 +66,27 @@ def train(encoder, call, parts):
     return dict(encoder.named_parameters())
 
 
+def in_two_processes(task, folder):
+    """Run a task as ranks 0 and 1, in new processes, as no thread outlives a fork."""
+    root = str(Path(__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": root}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, __file__, task, str(rank), str(folder)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [rank.communicate(timeout=300)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(said)
+
+
 def work(rank, folder):
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2
@@ -110,13 +134,12 @@ def shard(rank, folder):
     tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13),
     reason="older releases of torch were not seen to shard on the CPU",
 )
-@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module")
 def test_sharded_parameters_are_whole_in_every_forward_pass(tmp_path: Path):
-    multiprocessing.start_processes(shard, (tmp_path,), 2, start_method="fork")
+    in_two_processes("shard", tmp_path)
 
 
 def test_two_processes_are_one(tmp_path: Path):
-    multiprocessing.start_processes(work, (tmp_path,), 2, start_method="fork")
+    in_two_processes("work", tmp_path)
     for number, kind in enumerate(KINDS):
         first, second = (torch.load(tmp_path / f"{number}-{r}.pt") for r in range(2))
         torch.testing.assert_close(first, second, rtol=0, atol=0, msg=kind)
@@ -136,3 +159,7 @@ def test_all_parameters_of_a_sparse_coder_have_sparse_gradients(kind):
         before = [parameter.detach().clone() for parameter in parameters]
         torch.optim.SparseAdam(encoder.coder.parameters(), lr=0.1).step()
         assert not any(map(torch.equal, parameters, before))
+
+
+if __name__ == "__main__":
+    {"work": work, "shard": shard}[sys.argv[1]](int(sys.argv[2]), sys.argv[3])

@@ -90,7 +90,7 @@ def test_tables_say_who_is_on_fronts_and_ahead():
     text = page._fronts({"cora": FOUND, "dblp": FOUND[:1]})
     assert "on 1 of the 1 graphs they were run on" in text
     assert "DBLP" not in text
-    assert "| Cora | yes | yes | label of kd-auto-50x |" in text
+    assert "| Cora | yes | yes | yes | label of kd-auto-50x |" in text
     equals = page._equals({"cora": FOUND})
     assert "| Cora | +4.0" in equals
     assert "+5.0" in equals
