@@ -338,15 +338,15 @@ def test_row_and_pick(tmp_path, monkeypatch):
     shown = page.render()
     assert "850 links to train on, 50 to validate and 100 to test on." in shown
     assert (
-        "/50** | 60.0 ± 1.0 | 30.0 ± 1.0 | 80.0 ± 1.0 | 2 | 0.01 | 2,000 | 50.0x | "
+        "/50** | 60.0 ± 1.0 | 30.0 ± 1.0 | 80.0 ± 1.0 | 2 | 0.01 | 2,000 | 50.0x | - | "
         "1.0 % | 1.2 s |"
     ) in shown
     assert "| full table | out-of-memory | - |" in shown
     assert "| 80.0 ± 1.0 | 2 | - | 0 | - | - | - |" in shown
-    assert shown.endswith(
+    assert (
         "took `tree:4x4`, codewords of 8 in int8, re-chosen by gradients; validation "
         "scores: `tree:4x4` 80.0\n"
-    )
+    ) in shown
 
 
 def test_every_experiment_has_a_look():

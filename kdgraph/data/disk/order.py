@@ -7,17 +7,19 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdgraph.codes.hierarchy import Partition
 from kdgraph.data._assemble import SPLITS
 from kdgraph.data.disk.layout import Meta, fault, read_meta
 from kdgraph.data.disk.reader import DiskCSR, map_csr, map_part
 from kdgraph.data.disk.source import EdgeSource, SourceOrder
 from kdgraph.data.stored_order import StoredOrder
+
+if TYPE_CHECKING:
+    from kdgraph.codes.hierarchy import Partition
 
 BOUNDARIES, ORIGINAL_IDS = "boundaries", "original_ids"
 

@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from kdgraph.codes.partition import partition_graph
 from kdgraph.data.disk.build import Build, Prepared, Progress
 from kdgraph.data.disk.load import adjacency_of
 from kdgraph.data.disk.npz_source import npz_source
@@ -159,6 +158,9 @@ def _reorder(
 ) -> Prepared:
     """Write a graph on disk again, its nodes in the order of its clusters."""
     adj = adjacency_of(open_csr(plain))
+    # METIS, which is asked for here alone.
+    from kdgraph.codes.partition import partition_graph
+
     partition = partition_graph(adj, branching, progress=progress)
     source = OrderedGraph(plain, partition).source()
     identity = {"files": describe_files(source.files)}
