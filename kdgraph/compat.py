@@ -262,6 +262,5 @@ def _gone(module: str, *names: str) -> RuntimeError:
     package = module.partition(".")[0].replace("_", "-")
     return RuntimeError(
         f"{package} {version(package)} has no {'.'.join((module, *names))}, which "
-        f"kdgraph needs; install another {package} that kdgraph was tested with (see "
-        "docs/versions.md)"
+        f"kdgraph needs; install another {package}, such as the one in constraints.txt"
     )
