@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import warnings
 from pathlib import Path
 
-_CGROUP = Path("/sys/fs/cgroup")
+from kdgraph.data.cgroups import memory_groups
+
+ASSUMED = 4 << 30
+"""Bytes that a machine is taken to have whose system does not tell."""
 
 
 def build_bytes(num_nodes: int, num_edges: int) -> int:
@@ -21,39 +26,45 @@ def build_bytes(num_nodes: int, num_edges: int) -> int:
 
 
 def available_bytes() -> int | None:
-    """Return the memory that can still be taken, or None where nobody says."""
-    found = [n for n in (_meminfo(), _cgroup()) if n is not None]
-    if found:
-        return min(found)
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return None
+    """Return the memory that can still be taken, or ``None`` where nobody tells.
+
+    The least of what the machine has left and of what each control group around this
+    process, such as a container, still allows.
+    """
+    found = [max(0, limit - used) for limit, used in memory_groups()]
+    left = _meminfo()
+    if left is None:
+        left = _pages("SC_AVPHYS_PAGES")
+    if left is None:
+        left = memory_limit()
+    return min(found if left is None else [*found, left], default=None)
 
 
 def memory_limit() -> int | None:
-    """Return the memory that the machine, or its container, has, or None."""
-    found = []
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        pages, size = (os.sysconf(f"SC_{name}") for name in ("PHYS_PAGES", "PAGE_SIZE"))
-        found.append(pages * size)
-    with contextlib.suppress(OSError, ValueError):
-        found.append(int((_CGROUP / "memory.max").read_text()))
-    return min(found, default=None)
+    """Return the memory that the machine, or its container, has, or ``None``."""
+    found = [group.limit for group in memory_groups()]
+    physical = _windows() if sys.platform == "win32" else _pages("SC_PHYS_PAGES")
+    return min(found if physical is None else [*found, physical], default=None)
 
 
 def require_memory(needed: int, where: object) -> None:
-    """Refuse, in one sentence, what would not fit.
+    """Refuse, in one sentence, what would not fit; warn where nobody can tell.
 
     Raises:
         ValueError: If fewer than ``needed`` bytes are available.
     """
     available = available_bytes()
-    if available is not None and needed > available:
+    takes = f"{where}: reading this graph takes about {needed / 1e9:.1f} GB of memory"
+    if available is None:
+        if needed > ASSUMED:
+            warnings.warn(
+                f"{takes}, and this system does not tell how much there is",
+                stacklevel=2,
+            )
+    elif needed > available:
         raise ValueError(
-            f"{where}: reading this graph takes about {needed / 1e9:.1f} GB of memory "
-            f"but {available / 1e9:.1f} GB are available; use a machine with more "
-            "memory or a smaller graph."
+            f"{takes} but {available / 1e9:.1f} GB are available; use a machine with "
+            "more memory or a smaller graph."
         )
 
 
@@ -67,14 +78,20 @@ def _meminfo() -> int | None:
     return None
 
 
-def _cgroup() -> int | None:
-    # A container is stopped at its own limit however much the machine has left.
-    # Pages of files count as used there, yet they are given back under pressure.
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        stat = (_CGROUP / "memory.stat").read_text().split()
-        cached = int(stat[stat.index("inactive_file") + 1])
-    except (OSError, ValueError, IndexError):
+def _pages(name: str) -> int | None:
+    """Bytes of a count of pages that POSIX has."""
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        pages = os.sysconf(name) * os.sysconf("SC_PAGE_SIZE")
+        return pages if pages > 0 else None
+    return None
+
+
+def _windows() -> int | None:
+    """Bytes of memory that Windows says are installed for it."""
+    import ctypes
+
+    kilobytes = ctypes.c_ulonglong()
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009 - only Windows has it
+    if not kernel.GetPhysicallyInstalledSystemMemory(ctypes.byref(kilobytes)):
         return None
-    return max(limit - used + cached, 0)
+    return kilobytes.value * 1024

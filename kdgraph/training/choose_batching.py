@@ -3,7 +3,7 @@
 from typing import Any
 
 from kdgraph.data import Graph
-from kdgraph.data.memory import memory_limit
+from kdgraph.data.memory import ASSUMED, memory_limit
 from kdgraph.training.config import TrainConfig
 from kdgraph.training.full_batch_bytes import full_batch_bytes
 from kdgraph.training.methods import code_recipe
@@ -19,9 +19,14 @@ FANOUT = (15, 10, 5)
 
 
 def fits_at_once(config: TrainConfig, graph: Graph) -> bool:
-    """Whether the machine has the memory to train on all nodes at once."""
+    """Whether the machine has the memory to train on all nodes at once.
+
+    One that does not tell is taken to have :data:`kdgraph.data.memory.ASSUMED`.
+    """
     limit = memory_limit()
-    return limit is None or full_batch_bytes(config, graph) <= SHARE * limit
+    return full_batch_bytes(config, graph) <= SHARE * (
+        ASSUMED if limit is None else limit
+    )
 
 
 def choose_batching(config: TrainConfig, graph: Graph) -> TrainConfig:
@@ -85,7 +90,8 @@ def describe_batching(config: TrainConfig, graph: Graph) -> str:
     """What was chosen, and why, in one line."""
     needed = full_batch_bytes(config, graph) / 1e9
     limit = memory_limit()
-    has = "" if limit is None else f" of the {limit / 1e9:.1f} GB here"
+    has = f" of the {(ASSUMED if limit is None else limit) / 1e9:.1f} GB "
+    has += "assumed, as this system does not tell" if limit is None else "here"
     if config.batching == "full":
         return f"full batch: takes about {needed:.1f} GB{has}"
     if config.batching == "cluster":

@@ -200,4 +200,6 @@ def test_the_choice_is_told_in_a_line(
         chosen = choose(config.replace(**changes), graph)
         assert describe_batching(chosen, graph) == line
     memory(None)
-    assert describe_batching(choose(config, graph), graph).endswith("about 0.0 GB")
+    assert describe_batching(choose(config, graph), graph).endswith(
+        "about 0.0 GB of the 4.3 GB assumed, as this system does not tell"
+    )
