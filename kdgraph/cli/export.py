@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ValueError(
             f"{folder} has no finished seed {seed}; it has {sorted(results)}"
         )
-    artifact = read_artifact(artifact_path(folder, seed), verify=True)
+    artifact = _artifact(folder, seed)
     if arguments.original_ids:
         print(
             "warning: --original-ids is what kdgraph export does anyway, and will go",
@@ -158,6 +158,21 @@ def _places(path: Path, num_nodes: int) -> Tensor:
     if places.numel() != num_nodes:
         raise ValueError(f"{path} orders {places.numel()} nodes, expected {num_nodes}")
     return places
+
+
+def _artifact(folder: Path, seed: int) -> Artifact:
+    """The model of a finished seed.
+
+    Raises:
+        ValueError: It is missing or damaged; the sentence says how to get it again.
+    """
+    try:
+        return read_artifact(artifact_path(folder, seed), verify=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; remove {result_path(folder, seed)} and repeat the run's kdgraph "
+            "train command to train this seed again"
+        ) from error
 
 
 def _results(folder: Path) -> dict[int, SeedResult]:

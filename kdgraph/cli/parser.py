@@ -27,6 +27,8 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     def _get_help_string(self, action: argparse.Action) -> str | None:
         shown = action.help or ""
         hidden = action.default is None or action.default == [] or action.nargs == 0
+        # Where a text has it, it says more: its unit, or what it depends on.
+        hidden = hidden or "(default: " in shown
         if hidden or action.default == argparse.SUPPRESS:
             return shown
         return f"{shown} (default: %(default)s)".strip()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from kdgraph.composers import RingComposer
 from kdgraph.data import Graph
 from kdgraph.training import choices
 from kdgraph.training.choice import Choice
@@ -46,7 +47,7 @@ class Pick:
         codes = f" {config.codes}" if config.coder in ("fixed", "refined") else ""
         width = f", codewords of {config.code_dim}" if config.code_dim else ""
         if config.composer == "ring":
-            width = f", a ring of rank {config.rank}"
+            width = f", a ring of rank {config.rank or RingComposer().rank}"
         stored = f" in {config.storage}" if config.storage else ""
         guided = f", guidance {config.guidance}" if config.guidance != "none" else ""
         lines = [

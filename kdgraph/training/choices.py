@@ -132,9 +132,16 @@ def _structural(config: TrainConfig, graph: Graph) -> TrainConfig:
         dropout = 0.0 if few else MANY_CODE_DROPOUT
     return config.replace(
         code_dropout=dropout,
-        coder="fixed" if few or _one_by_one(config) else "refined",
+        coder="fixed" if few or _cannot_refine(config) else "refined",
         guidance=config.guidance or ("diffusion" if guided else "none"),
     )
+
+
+def _cannot_refine(config: TrainConfig) -> bool:
+    """Whether no code could be re-chosen: of such a composer, or none is stored."""
+    recipe = code_recipe(config.replace(coder="fixed"))
+    implied = recipe is not None and recipe.row_bytes == 0
+    return implied or _one_by_one(config)
 
 
 def _one_by_one(config: TrainConfig) -> bool:

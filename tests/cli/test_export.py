@@ -82,6 +82,15 @@ def test_many_labels_give_their_score_again(
     assert metric(scores, graph.y[graph.test_idx]) == said["test_score"]["mean"]
 
 
+def test_a_model_that_is_gone_says_how_to_get_it_again(
+    kdgraph: Kdgraph, trained: Path, tmp_path: Path
+) -> None:
+    (trained / "seed-0.kdg.safetensors").unlink()
+    done = kdgraph("export", trained, "--seed", 0, "-o", tmp_path / "model")
+    assert done.status == 2
+    assert f"remove {trained / 'seed-0.json'} and repeat" in done.sentence
+
+
 def test_best_seed_on_validation_is_exported(
     kdgraph: Kdgraph, trained: Path, tmp_path: Path
 ) -> None:

@@ -51,6 +51,14 @@ def star(make_graph: MakeGraph) -> Graph:
     return make_graph(name="star", adj=sparse.csr_array(rays), y=nodes % 2, **idx)
 
 
+@pytest.mark.parametrize("codes", ["order:4x4", "place:9x9x9"])
+def test_codes_that_an_order_implies_are_not_re_chosen(many: Graph, codes: str) -> None:
+    for part, coder in (("", "fixed"), ("+spectral:2x8", "refined")):
+        config = auto_choices(auto(codes=codes + part), many)[0][0].config
+        assert config.coder == coder
+        assert build_encoder(config, many.num_nodes).num_nodes == many.num_nodes
+
+
 def is_ring(config: TrainConfig) -> bool:
     return config.composer == "ring"
 
