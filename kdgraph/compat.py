@@ -246,6 +246,16 @@ def leave_to_others(model: nn.Module, names: Sequence[str]) -> None:
     )(model, names)
 
 
+def in_backward() -> bool:
+    """Whether a backward pass is under way, in which checkpoints compute once more.
+
+    Once torch has no name for that, the answer is no, and steps of checkpointed
+    encoders are counted twice.
+    """
+    current = getattr(torch._C, "_current_graph_task_id", None)
+    return current is not None and current() != -1
+
+
 def _found(module: str, *names: str) -> Any:
     """What a module has by a name, or a name of that."""
     try:

@@ -222,3 +222,15 @@ def test_what_nothing_can_replace_is_one_sentence(without, name, use):
         RuntimeError, match=rf"^{package} 2\.\S+ has no {dotted}, which kdgraph needs;"
     ):
         use()
+
+
+def test_a_backward_pass_is_seen_where_torch_names_it(without):
+    seen = []
+    x = torch.zeros(2, requires_grad=True)
+    y = x * 2
+    y.register_hook(lambda _: seen.append(compat.in_backward()))
+    y.sum().backward(retain_graph=True)
+    assert (seen, compat.in_backward()) == ([True], False)
+    without("torch._C", "_current_graph_task_id")
+    y.sum().backward()
+    assert seen == [True, False]

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import distributed
 
-from kdgraph.compat import transforming
+from kdgraph.compat import in_backward, transforming
 
 
 class EpochCount:
@@ -34,6 +34,9 @@ class EpochCount:
     def begin_step(self, rows: int, num_nodes: int) -> bool:
         """Count the rows of a step; whether an epoch was over before it."""
         if torch.compiler.is_compiling() or transforming() or self.expected:
+            return False
+        if in_backward():
+            # A checkpoint computes the forward pass again: the same step.
             return False
         over = self.rows >= num_nodes
         if over and distributed.is_available() and distributed.is_initialized():

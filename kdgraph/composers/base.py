@@ -272,8 +272,8 @@ class Composer(Strategy):
     def _codewords(self) -> Tensor:
         """The codebooks before rounding, null codes at zero."""
         weight: Tensor = self.weight
-        if self.null_code and weight.requires_grad:
-            # Frozen, the rows are zero for good: see freeze().
+        if self.null_code:
+            # Whatever was written into these rows, and whether they learn or not.
             weight = weight.index_fill(0, self.offsets, 0.0)
         return weight
 

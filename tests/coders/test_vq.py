@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from kdgraph import KDEmbedding
 from kdgraph.coders import VQCoder
@@ -259,6 +260,15 @@ def test_plain_training_restarts_codewords(monkeypatch):
     assert len(due) == 2
     encoder.eval()()
     assert len(due) == 2
+
+
+def test_a_checkpoint_counts_a_step_once():
+    coder = VQCoder(restart_every=1)
+    encoder = KDEmbedding(10, 4, num_codebooks=2, codebook_size=4, coder=coder)
+    for step in range(3):
+        x = checkpoint(encoder, torch.arange(10), use_reentrant=False)
+        x.sum().backward()
+        assert coder.epochs.epoch == step
 
 
 def test_a_penalty_that_the_loss_leaves_out_is_named():

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from kdgraph import KDEmbedding
 from kdgraph.coders import FixedCoder
@@ -419,6 +420,20 @@ def test_all_zero_codebooks():
 
 
 # --- codes and errors -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("storage", [None, "int8"])
+def test_null_codes_are_zero_whether_weights_learn_or_not(storage):
+    composer = SumComposer(storage=storage)
+    encoder = KDEmbedding(20, 4, codebook_size=(3, 4), composer=composer).eval()
+    nn.init.ones_(composer.weight)  # as a model does that draws all it has anew
+    codes = torch.tensor([[0, 0], [0, 1]])
+    with torch.no_grad():
+        learning = composer(codes)
+    assert torch.equal(learning[0], torch.zeros(4))
+    encoder.requires_grad_(requires_grad=False)
+    assert torch.equal(composer(codes), learning)
+    assert torch.equal(encoder.export().composer(codes), learning)
 
 
 def test_codes_of_any_shape():
