@@ -31,6 +31,9 @@ PRIVATE = (
     r"baselines\.(dpq\.DPQSizes|hash_decoder\.DecoderSizes|quantized_table\.Sizes)",
     r"data\.disk\.layout\.Meta",
     r"guidance\.schedules\._DecaySchedule",
+    r"data\.stored_order\.StoredOrder",
+    r"nn\.over_codes\.OverCodes",
+    r"training\.metric\.Metric",
     r"training\.(batches\.batch\.Batch|batching\.Batching|ranks\.Ranks)",
 )
 # A name of our own that leads nowhere is an error; those of others are not looked up,
@@ -41,9 +44,11 @@ nitpick_ignore_regex = [
     for others in (
         "abc|collections|os|pathlib|typing",
         "numpy|np|scipy|torch|torch_geometric",
-        "Adjacency|CSR|EdgeIndex|NDArray|Structure|Tensor|Vote",
+        "Adjacency|CSR|StoredOrder|EdgeIndex|NDArray|Structure|Tensor|Vote",
     )
 ] + [("py:class", rf"kdgraph\.{name}") for name in PRIVATE]
+# A number has no page of its own.
+nitpick_ignore_regex.append(("py:obj", r"kdgraph\.ops\.FEWEST_IDS"))
 
 html_theme = "furo"
 html_title = f"kdgraph {release}"

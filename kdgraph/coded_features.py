@@ -46,7 +46,7 @@ class CodedFeatures(FeaturesLikeTensor):
         selection: The codes, and how gradients reach what chose them.
         penalty: The coder's terms of the loss, a scalar. The products carry it: their
             backward pass adds its gradient, once and at weight 1. What is kept as
-            :attr:`penalty` is its value, without one.
+            ``penalty`` is its value, without one.
         codebooks: The composer's codewords. (default: ``composer.codebooks``)
         x: The vectors, where they had to be formed. (default: ``None``)
 

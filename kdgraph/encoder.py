@@ -139,11 +139,11 @@ class Encoder(nn.Module, ABC):
         Where an encoder has terms of the loss of its own, the vectors carry them while
         it trains: their gradient, at weight 1, is added by the backward pass of any
         loss. A loss that is scaled, as for ``torch.amp.GradScaler``, should take them
-        from :meth:`encode` instead.
+        from ``encode`` instead.
 
         Args:
             n_id: Integer ids of any shape, or ``None`` for all nodes.
-            output: ``"encoding"`` for what :meth:`encode` gives.
+            output: ``"encoding"`` for what ``encode`` gives.
                 (default: ``"vectors"``)
 
         Raises:

@@ -90,7 +90,7 @@ class FixedCoder(Coder):
     @property
     @override
     def by_node(self) -> bool:
-        """Always: codes are looked up."""
+        """True, as codes are looked up."""
         return True
 
     @property

@@ -94,7 +94,7 @@ class ThresholdCoder(Coder):
     @property
     @override
     def by_node(self) -> bool:
-        """Always: a node's logits are its own."""
+        """True, as a node's logits are its own."""
         return True
 
     @override

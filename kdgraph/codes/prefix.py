@@ -192,7 +192,7 @@ class Prefix(nn.Module):
 
     @property
     def nbytes_stored_in_order(self) -> int:
-        """Exact bytes of the boundaries: what is left where ids are places."""
+        """Exact bytes of the boundaries, which are left where ids are places."""
         return self.boundaries.numel() * self.boundaries.element_size()
 
     @property

@@ -119,7 +119,7 @@ class Graph:
 
     @property
     def metric(self) -> str:
-        """The usual score: ``'accuracy'``, or ``'micro-f1'`` for many labels."""
+        """The usual score, ``'accuracy'``, or ``'micro-f1'`` for many labels."""
         return "micro-f1" if self.multi_label else "accuracy"
 
     def permuted(self, order: Tensor | NDArray[np.integer[Any]]) -> Graph:

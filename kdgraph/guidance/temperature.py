@@ -13,7 +13,7 @@ from kdgraph.strategy import Strategy
 class TemperatureSchedule(Guidance):
     r"""Set the temperature of a coder's softmax by a schedule, :math:`\tau = \tau(t)`.
 
-    The coder's training steps are counted where nobody calls :meth:`set_progress`, and
+    The coder's training steps are counted where nobody calls ``set_progress``, and
     nothing else has to be called.
 
     Args:

@@ -143,7 +143,7 @@ class HeteroEncoder(nn.Module):
         """What the layers of :mod:`kdgraph.nn` read, by node type.
 
         Codes where an encoder has them, and else vectors; see
-        :meth:`kdgraph.KDEmbedding.coded`, and :meth:`encode` for the arguments.
+        ``KDEmbedding.coded``, and :meth:`encode` for the arguments.
         """
         features: dict[str, CodedFeatures | Tensor] = self(n_id_dict, output="coded")
         return features

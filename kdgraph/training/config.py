@@ -185,7 +185,7 @@ class TrainConfig:
         """The inverse of :meth:`as_dict`, for what another version wrote too.
 
         Keys that this version does not know are left out, and a warning names them;
-        for keys that older versions did not have see :func:`added`.
+        for keys that older versions did not have see ``training.stored.added``.
 
         Raises:
             ValueError: A value out of range.
