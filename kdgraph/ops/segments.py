@@ -6,6 +6,8 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn import functional
 
+from kdgraph.ops.straight_through import at_least_float32
+
 RUN = 64
 """Rows that are summed one after the other: what rounding loses grows with the length
 of a run, so that longer segments are summed run by run."""
@@ -103,12 +105,16 @@ def transpose(
             rows.repeat_interleave(pointers.diff())[order],
             None if weight is None else weight[order],
         )
-    entries = np.ones(index.numel(), np.int8) if weight is None else weight.numpy()
+    if weight is None:
+        entries = np.ones(index.numel(), np.int8)
+    else:
+        # numpy has no bfloat16, and scipy moves no halves; the way back is exact.
+        entries = at_least_float32(weight).numpy()
     matrix = sparse.csr_array(
         (entries, index.numpy(), pointers.numpy()), (pointers.numel() - 1, columns)
     ).tocsc()
     return (
         torch.from_numpy(matrix.indptr),
         torch.from_numpy(matrix.indices),
-        None if weight is None else torch.from_numpy(matrix.data),
+        None if weight is None else torch.from_numpy(matrix.data).to(weight.dtype),
     )
