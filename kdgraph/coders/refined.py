@@ -63,6 +63,7 @@ class RefinedCoder(FixedCoder):
 
     Example:
         >>> from kdgraph import KDEmbedding
+        >>> _ = torch.manual_seed(0)
         >>> coder = RefinedCoder("compact", share=1.0, every=1, start=0)
         >>> encoder = KDEmbedding(
         ...     16, 8, num_codebooks=2, codebook_size=4, coder=coder, composer="sum"
